@@ -7,7 +7,7 @@ solve shows points that sit on things, and residuals that point everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,6 @@ _RESIDUAL = (255, 255, 255)
 _REJECTED = (70, 60, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
-ReadFrame = Callable[[int], NDArray[np.uint8]]
-
 
 def overlay_frames(solve: Solve, count: int = _TILES) -> list[int]:
     """Indices of the frames that the sheet shows, spread over the solved ones."""
@@ -50,17 +48,17 @@ def overlay_frames(solve: Solve, count: int = _TILES) -> list[int]:
     return [int(solved[i]) for i in np.unique(spread)]
 
 
-def write_overlay(path: Path, solve: Solve, read_frame: ReadFrame) -> None:
+def write_overlay(path: Path, solve: Solve, pictures: Iterable[NDArray[np.uint8]]) -> None:
     """Write the sheet as a PNG, whole or not at all.
 
     Parameters
     ----------
     path : Path
     solve : Solve
-    read_frame : callable
-        Gives the frame of an index (0-based) as uint8, (H, W) grey or (H, W, 3) blue, green, red.
+    pictures : iterable of uint8 arrays of shape (H, W, 3), display RGB
+        The frames of `overlay_frames(solve)`, in that order.
     """
-    sheet = draw_sheet(solve, read_frame)
+    sheet = draw_sheet(solve, pictures)
     done, data = cv2.imencode(".png", sheet, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     if not done:
         raise OSError(f"The overlay {path} could not be encoded")
@@ -68,14 +66,16 @@ def write_overlay(path: Path, solve: Solve, read_frame: ReadFrame) -> None:
         temporary.write_bytes(data.tobytes())
 
 
-def draw_sheet(solve: Solve, read_frame: ReadFrame) -> NDArray[np.uint8]:
-    """The sheet, (H, W, 3) uint8: a header, the tiles and a legend."""
+def draw_sheet(solve: Solve, pictures: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The sheet, (H, W, 3) uint8 in OpenCV's channel order: a header, the tiles and a legend."""
     indices = overlay_frames(solve)
     columns = min(_COLUMNS, max(len(indices), 1))
     tile_width = (_SHEET_WIDTH - (_COLUMNS + 1) * _GAP) // _COLUMNS
     scale = tile_width / solve.shot.size[0]
     observations = _Observations(solve)
-    tiles = [_draw_tile(solve, observations, i, read_frame(i), scale) for i in indices]
+    tiles = [
+        _draw_tile(solve, observations, i, picture, scale) for i, picture in zip(indices, pictures, strict=True)
+    ]
 
     width = _SHEET_WIDTH
     rows = [_header(solve, width)]
@@ -131,8 +131,7 @@ def _draw_tile(
     aspect = solve.shot.pixel_aspect
     tile_size = (round(width * scale), round(height * scale / aspect))
     tile = cv2.resize(frame, tile_size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    tile = cv2.cvtColor(tile, cv2.COLOR_GRAY2BGR) if tile.ndim == 2 else tile
-    tile = (tile * 0.62).astype(np.uint8)
+    tile = (cv2.cvtColor(tile, cv2.COLOR_RGB2BGR) * 0.62).astype(np.uint8)
     to_tile = np.array([tile_size[0] / width, tile_size[1] / height])
 
     here = observations.frame == index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -16,8 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "blender"))
 from synthetic_solve import make_solve  # noqa: E402
 
 
-def grey(_: int) -> np.ndarray:
-    return np.full((360, 640), 120, dtype=np.uint8)
+def pictures(solve: types.Solve, level: int = 0) -> list[np.ndarray]:
+    width, height = solve.shot.size
+    return [np.full((height, width, 3), level, dtype=np.uint8) for _ in overlay.overlay_frames(solve)]
 
 
 def test_frames_are_spread_over_the_solved_ones() -> None:
@@ -27,22 +29,26 @@ def test_frames_are_spread_over_the_solved_ones() -> None:
     assert overlay.overlay_frames(make_solve(types, lens, frames=3)) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("colour", [False, True])
-def test_png_is_written_whole(tmp_path: Path, colour: bool) -> None:
-    def read(i: int) -> np.ndarray:
-        return cv2.cvtColor(grey(i), cv2.COLOR_GRAY2BGR) if colour else grey(i)
-
+def test_png_is_written_whole(tmp_path: Path) -> None:
+    solve = make_solve(types, lens)
     target = tmp_path / "shot_overlay.png"
-    overlay.write_overlay(target, make_solve(types, lens), read)
+    overlay.write_overlay(target, solve, pictures(solve, 120))
     sheet = cv2.imread(str(target))
     assert sheet.shape[1] == 1920 and sheet.shape[0] > 2 * 300
     assert [p.name for p in tmp_path.iterdir()] == ["shot_overlay.png"]
 
 
+def test_red_stays_red() -> None:
+    solve = make_solve(types, lens, frames=3)
+    red = [picture + np.array([200, 0, 0], dtype=np.uint8) for picture in pictures(solve)]
+    blue, green, red_level = overlay.draw_sheet(solve, red)[150, 20]
+    assert red_level > 100 and blue < 30 and green < 30
+
+
 def test_a_point_is_drawn_where_it_projects() -> None:
     """One point at a known pixel: the ring is the only bright green in its tile, centred on that pixel."""
     solve = make_solve(types, lens, frames=3, points=1, seed=3)
-    sheet = overlay.draw_sheet(solve, lambda i: np.zeros((360, 640), dtype=np.uint8))
+    sheet = overlay.draw_sheet(solve, pictures(solve))
     observations = solve.tracks
     i = int(np.flatnonzero(observations.frame == 0)[0])
     assert solve.inlier[i]
@@ -57,14 +63,17 @@ def test_a_point_is_drawn_where_it_projects() -> None:
 
 def test_portrait_footage_and_few_frames_fit() -> None:
     solve = make_solve(types, lens, frames=3, size=(360, 640))
-    sheet = overlay.draw_sheet(solve, lambda i: np.zeros((640, 360), dtype=np.uint8))
+    sheet = overlay.draw_sheet(solve, pictures(solve))
     assert sheet.shape[1] == 1920
 
 
 def test_reading_error_leaves_nothing(tmp_path: Path) -> None:
-    def read(_: int) -> np.ndarray:
+    solve = make_solve(types, lens)
+
+    def read() -> Iterator[np.ndarray]:
+        yield pictures(solve)[0]
         raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
-        overlay.write_overlay(tmp_path / "a.png", make_solve(types, lens), read)
+        overlay.write_overlay(tmp_path / "a.png", solve, read())
     assert list(tmp_path.iterdir()) == []
