@@ -21,9 +21,7 @@ PACKAGE = "lens_solver"
 
 def load_package() -> ModuleType:
     """This folder as a package, whatever it is called, so that its relative imports work."""
-    spec = importlib.util.spec_from_file_location(
-        PACKAGE, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
+    spec = importlib.util.spec_from_file_location(PACKAGE, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
     if spec is None or spec.loader is None:
         raise ImportError(f"{ROOT} is not the Lens Solver")
     package = importlib.util.module_from_spec(spec)

@@ -7,15 +7,15 @@ and skipped shots need none.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import hashlib
 import json
-import logging
 import os
 import sys
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,6 @@ STAGES = ("camera", "focus", "depth")
 AVAILABLE_STAGES = ("camera",)
 
 _ROOT = Path(__file__).resolve().parent.parent
-_log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -54,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
         return EXIT_USAGE
     later = [stage for stage in args.stages or () if stage not in AVAILABLE_STAGES]
     if later:
-        print(f"This version has only the camera stage: {' and '.join(later)} left out.", flush=True)
+        _say(f"This version has only the camera stage: {' and '.join(later)} left out.")
     try:
         solved = [_run_shot(path, args) for path in args.footage]
     except KeyboardInterrupt:
@@ -205,14 +204,14 @@ def _run_shot(path: str, args: argparse.Namespace) -> bool:
         target = _Target(folder=target.folder, name=footage.name)
         fingerprint = _fingerprint(path, footage, args)
         if not args.force and _is_done(target, fingerprint):
-            print(f"{target.name}: done before and unchanged, skipped (--force solves it again).", flush=True)
+            _say(f"{target.name}: done before and unchanged, skipped (--force solves it again).")
             return True
         _solve_shot(footage, target, fingerprint, args)
     except SolverError as error:
         return _refuse(target, path, str(error))
     except OSError as error:
         return _refuse(target, path, f"{error.strerror or error}: {error.filename or path}")
-    except Exception:  # the next shot must still get its turn; nothing is hidden: the log holds the traceback
+    except Exception:  # noqa: BLE001 - the next shot must still get its turn; nothing is hidden: the log holds the traceback
         return _fail(target, path)
     return True
 
@@ -237,8 +236,8 @@ def _solve_shot(footage: Footage, target: _Target, fingerprint: str, args: argpa
     write_json(target.json, record)  # last: it says that the others are whole
     target.log.unlink(missing_ok=True)
     for reason in (*result.report.reasons, *notes):
-        print(f"{target.name}: {reason}", flush=True)
-    print(f"{target.name}: {_summary(result)}, {seconds:.1f} s", flush=True)
+        _say(f"{target.name}: {reason}")
+    _say(f"{target.name}: {_summary(result)}, {seconds:.1f} s")
 
 
 def _write_blend(solve: Solve, target: _Target) -> tuple[str, ...]:
@@ -279,7 +278,7 @@ def _keep_edited(target: _Target) -> None:
         return
     edited = not target.json.exists() or target.blend.stat().st_mtime_ns > target.json.stat().st_mtime_ns
     if edited:
-        os.replace(target.blend, target.blend.with_suffix(".blend1"))
+        target.blend.replace(target.blend.with_suffix(".blend1"))
 
 
 def _refuse(target: _Target, path: str, reason: str) -> bool:
@@ -356,9 +355,7 @@ def _is_done(target: _Target, fingerprint: str) -> bool:
     record = read_json(target.json)
     if record is None or record.get("status") == REFUSED or not isinstance(record.get("input"), dict):
         return False
-    return (
-        record["input"].get("fingerprint") == fingerprint and target.blend.is_file() and target.overlay.is_file()
-    )
+    return record["input"].get("fingerprint") == fingerprint and target.blend.is_file() and target.overlay.is_file()
 
 
 # Printing
@@ -374,28 +371,41 @@ class _StepPrinter:
     def __call__(self, fraction: float, message: str) -> None:
         if message != self._last:
             self._last = message
-            print(f"{self._name}: {message} ({fraction:.0%})", flush=True)
+            _say(f"{self._name}: {message} ({fraction:.0%})")
+
+
+def _say(sentence: str) -> None:
+    sys.stdout.write(f"{sentence}\n")
+    sys.stdout.flush()
 
 
 def _complain(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()
 
 
 @contextmanager
 def quiet_blender() -> Iterator[None]:
-    """Keep what Blender itself prints off standard output; errors arrive as exceptions."""
-    sys.stdout.flush()
+    """Keep what Blender itself prints, by way of C or of Python, off standard output; errors arrive as exceptions."""
+    _flush()
     try:
         kept = os.dup(1)
     except OSError:  # there is no standard output
         yield
         return
-    silent = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(silent, 1)
-        yield
+        with Path(os.devnull).open("w", encoding="utf-8") as silent, redirect_stdout(silent):
+            os.dup2(silent.fileno(), 1)
+            try:
+                yield
+            finally:
+                _flush()
     finally:
-        sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
-        os.close(silent)
+
+
+def _flush() -> None:
+    """Empty Python's buffer of standard output, and that of the C library, into which Blender prints."""
+    sys.stdout.flush()
+    ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None).fflush(None)

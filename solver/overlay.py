@@ -1,8 +1,8 @@
 """The overlay: a sheet of frames on which the eye can check a solve.
 
-Each tile shows a frame with what was tracked and what the solved camera makes of it: the tail of each track, the solved
-point reprojected (its colour is its error), the residual magnified, and the observations that the solve rejected. A good
-solve shows points that sit on things, and residuals that point everywhere.
+Each tile shows a frame with what was tracked and what the solved camera makes of it: the tail of each track, the
+solved point reprojected (its colour is its error), the residual magnified, and the observations that the solve
+rejected. A good solve shows points that sit on things, and residuals that point everywhere.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ def draw_sheet(solve: Solve, pictures: Iterable[NDArray[np.uint8]]) -> NDArray[n
     tile_width = (_SHEET_WIDTH - (_COLUMNS + 1) * _GAP) // _COLUMNS
     scale = tile_width / solve.shot.size[0]
     observations = _Observations(solve)
-    tiles = [
-        _draw_tile(solve, observations, i, picture, scale) for i, picture in zip(indices, pictures, strict=True)
-    ]
+    tiles = [_draw_tile(solve, observations, i, picture, scale) for i, picture in zip(indices, pictures, strict=True)]
 
     width = _SHEET_WIDTH
     rows = [_header(solve, width)]
@@ -154,7 +152,8 @@ def _draw_tile(
 
     rms = float(np.sqrt((errors**2).mean())) if len(errors) else 0.0
     caption = (
-        f"frame {solve.shot.frame_numbers[index]}    {solve.focal_mm[index]:.2f} mm ({solve.path.focal_px[index]:.1f} px)"
+        f"frame {solve.shot.frame_numbers[index]}"
+        f"    {solve.focal_mm[index]:.2f} mm ({solve.path.focal_px[index]:.1f} px)"
         f"    rms {rms:.2f} px    {len(kept)} points, {len(rejected)} rejected"
     )
     _caption(tile, caption)

@@ -38,7 +38,7 @@ def empty_file() -> None:
 
 
 @pytest.fixture
-def addon(empty_file: None) -> Iterator[ModuleType]:
+def addon() -> Iterator[ModuleType]:
     """The add-on, registered for one test."""
     package = load_package()
     package.register()

@@ -188,8 +188,8 @@ def test_two_shots_do_not_mix(footage: Path) -> None:
 
 def test_quaternions_do_not_jump() -> None:
     angle = np.linspace(0, 4 * np.pi, 50)
-    c, s, o, l = np.cos(angle), np.sin(angle), np.zeros(50), np.ones(50)
-    R = np.stack([c, o, -s, o, l, o, s, o, c], axis=1).reshape(-1, 3, 3)
+    c, s, zero, one = np.cos(angle), np.sin(angle), np.zeros(50), np.ones(50)
+    R = np.stack([c, zero, -s, zero, one, zero, s, zero, c], axis=1).reshape(-1, 3, 3)
     matrices = axes.camera_matrices(R, np.zeros((50, 3)))
     q = build.camera._continuous_quaternions(matrices[:, :3, :3])
     assert ((q[1:] * q[:-1]).sum(axis=1) > 0.9).all()

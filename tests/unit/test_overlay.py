@@ -14,7 +14,7 @@ from solver import lens, overlay, types
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "blender"))
 
-from synthetic_solve import make_solve  # noqa: E402
+from synthetic_solve import make_solve
 
 
 def pictures(solve: types.Solve, level: int = 0) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from solver import lens, result, types
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "blender"))
 
-from synthetic_solve import make_solve  # noqa: E402
+from synthetic_solve import make_solve
 
 
 def test_record_holds_what_the_contract_names() -> None:
@@ -62,10 +62,15 @@ def test_refusal_has_schema_status_and_reasons() -> None:
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "shot.blend"
     target.write_text("old")
-    with pytest.raises(RuntimeError), result.whole_file(target) as temporary:
-        assert temporary.suffix == ".blend" and temporary.parent == tmp_path
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def write_half() -> None:
+        with result.whole_file(target) as temporary:
+            assert temporary.suffix == ".blend" and temporary.parent == tmp_path
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["shot.blend"]
 
