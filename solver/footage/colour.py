@@ -1,9 +1,9 @@
 """From scene-linear light to what the tracker sees: display-encoded luminance in 0..255.
 
 Tracking compares brightness between frames, so the curve must be the same for every frame of a shot: the exposure
-comes from the first one, x = L / P99(first frame). Below half of that the curve is that of sRGB; above, where sRGB would
-clip as soon as a later frame is brighter, a shoulder with the same value and slope at the knee k goes on towards 255 and
-never reaches it:
+comes from the first one, x = L / P99(first frame). Below half of that the curve is that of sRGB; above, where sRGB
+would clip as soon as a later frame is brighter, a shoulder with the same value and slope at the knee k goes on towards
+255 and never reaches it:
 
     d(x) = 255 sRGB(x)                                   x <= k = 1/2
     d(x) = 255 - (255 - d(k)) (x / k) ** -p              x >  k,   p = k d'(k) / (255 - d(k))

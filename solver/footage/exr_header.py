@@ -1,9 +1,9 @@
 """The header of an OpenEXR file, read in Python before the library sees the file.
 
 The library's Python binding reads the pixels; the header is read here, because a damaged one can bring a binding down
-with the whole of Blender, and because comparing the sizes of all frames needs only these few bytes. What is checked: the
-attributes that a picture cannot do without, the plausibility of its size, and that the chunks of pixels that the offset
-table names lie inside the file, so that a file that is still being rendered is refused.
+with the whole of Blender, and because comparing the sizes of all frames needs only these few bytes. What is checked:
+the attributes that a picture cannot do without, the plausibility of its size, and that the chunks of pixels that the
+offset table names lie inside the file, so that a file that is still being rendered is refused.
 
 References
 ----------
@@ -152,9 +152,7 @@ def _is_box(value: object) -> bool:
     return 0 < width < 1 << 20 and 0 < height < 1 << 20 and width * height <= _MAX_PIXELS
 
 
-def _check_chunks(
-    file: BinaryIO, size: int, raw: dict[str, tuple[str, bytes]], part: ExrPart, flags: int
-) -> None:
+def _check_chunks(file: BinaryIO, size: int, raw: dict[str, tuple[str, bytes]], part: ExrPart, flags: int) -> None:
     """Check one part's offset table, which stands where the file is, against the size of the file."""
     n_chunks = _count_chunks(raw, part, flags)
     if n_chunks is None:

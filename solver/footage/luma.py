@@ -2,8 +2,8 @@
 
 Video stores luma Y' and colour difference planes, so grey costs nothing: the luma plane is taken as it is, without a
 conversion through RGB. Limited ("TV") range, 16..235 for 8 bits, is stretched to 0..255 as a player does, so that a
-video and the stills made from it look the same to the tracker. Formats without a luma plane (RGB, packed, big-endian) go
-through swscale.
+video and the stills made from it look the same to the tracker. Formats without a luma plane (RGB, packed, big-endian)
+go through swscale.
 """
 
 from __future__ import annotations

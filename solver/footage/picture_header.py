@@ -206,6 +206,4 @@ def _tiff_header(file: BinaryIO) -> PictureHeader:
     if not (isinstance(width, list) and isinstance(height, list) and width and height and width[0] * height[0]):
         raise DamagedFile("damaged")
     depth = int(bits[0]) if isinstance(bits, list) and bits else 1
-    return PictureHeader(
-        size=(int(width[0]), int(height[0])), bit_depth=max(depth, 8), metadata=camera_metadata(tags)
-    )
+    return PictureHeader(size=(int(width[0]), int(height[0])), bit_depth=max(depth, 8), metadata=camera_metadata(tags))

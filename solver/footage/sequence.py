@@ -18,10 +18,9 @@ from .picture_header import PictureHeader
 EXR_SUFFIXES = frozenset({".exr"})
 SUFFIXES = still.SUFFIXES | EXR_SUFFIXES
 # Pictures that artists have and that are not read here: named, so that a folder of them is not called empty.
-UNREADABLE_SUFFIXES = frozenset(
-    (".dpx", ".cin", ".tga", ".hdr", ".psd", ".gif", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".heif", ".dng", ".cr2")
-    + (".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".iff", ".sgi", ".sxr", ".tx", ".ppm", ".pgm", ".ari")
-)
+_RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".ari")
+_OTHER = (".dpx", ".cin", ".tga", ".hdr", ".psd", ".gif", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".heif", ".ppm")
+UNREADABLE_SUFFIXES = frozenset((*_RAW, *_OTHER))
 _VIDEO_SUFFIXES = frozenset((".mov", ".mp4", ".m4v", ".mkv", ".avi", ".webm", ".mxf", ".mts", ".m2ts", ".mpg", ".ts"))
 _CONVERT = "convert the frames to EXR, PNG, TIFF or JPEG"
 _DEFAULT_RATE = 24.0
@@ -154,9 +153,7 @@ def is_picture_name(name: str) -> bool:
 
 
 def _open_numbered(folder: Path, found: NumberedFiles, *, path: Path, name: str) -> SequenceFootage:
-    return SequenceFootage(
-        path=path, name=name, files=[folder / file for file in found.names], numbers=found.numbers
-    )
+    return SequenceFootage(path=path, name=name, files=[folder / file for file in found.names], numbers=found.numbers)
 
 
 def _reader_for(path: Path) -> FrameReader:

@@ -129,7 +129,6 @@ class StillReader:
         return self._exposure
 
 
-
 def _checked(path: Path) -> bytes:
     """Read a file and check what its format lets one check before decoding."""
     data = read_file(path)

@@ -139,9 +139,7 @@ class VideoFootage(Footage):
                 n_done = index + 1
                 yield index, decoded
         if n_done < stop:
-            raise InputError(
-                f"{self.path} is damaged: only {n_done} of {len(self)} frames can be decoded; {_REMEDY}."
-            )
+            raise InputError(f"{self.path} is damaged: only {n_done} of {len(self)} frames can be decoded; {_REMEDY}.")
 
     def _after_jump(self, start: int) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yield frames from the key frame before `start` on; nothing where the file does not allow to jump."""

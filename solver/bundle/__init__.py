@@ -1,0 +1,1 @@
+"""Bundle adjustment: poses, points and lens from all observations at once."""

@@ -1,0 +1,208 @@
+"""The normal equations of a bundle adjustment with the points eliminated.
+
+With poses and lens a, points b and whitened Jacobians A, B,
+
+    [ U    E ] [da]     [g_a]         S = U - E V^-1 E^T
+    [ E^T  V ] [db] = - [g_b] ,       S da = -(g_a - E V^-1 g_b),   db = -V^-1 (g_b + E^T da)
+
+V is block diagonal with 3 x 3 blocks. The points are sorted by the first frame that sees them and eliminated in
+chunks: a chunk touches only the frames that its points span, so that the cost grows linearly with the length of the
+shot while each product is a dense one that BLAS does fast (Triggs et al. 2000, section 6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import blas
+
+from .residuals import Array, Linearisation, Observations
+
+_CHUNK_POINTS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """Which observation belongs where; made once for an adjustment.
+
+    Attributes
+    ----------
+    starts : first observation of each point, shape (P,)
+    by_camera : observations in the order of their cameras, shape (N,)
+    camera_starts : range of each camera in `by_camera`, shape (C + 1,)
+    chunks : the points (and with them the observations) of each chunk
+    """
+
+    n_cameras: int
+    n_points: int
+    starts: NDArray[np.int64]
+    by_camera: NDArray[np.int64]
+    camera_starts: NDArray[np.int64]
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Points eliminated together: their observations and the cameras that they span."""
+
+    observations: NDArray[np.int64]
+    points: NDArray[np.int64]
+    point_column: NDArray[np.int64]
+    first_camera: int
+    last_camera: int
+
+
+def structure(observations: Observations, n_cameras: int, n_points: int) -> Structure:
+    """Analyse observations that are sorted by point; every point must be observed.
+
+    Raises
+    ------
+    ValueError
+        If the observations are not sorted by point or a point has none.
+    """
+    point, camera = observations.point, observations.camera
+    counts = np.bincount(point, minlength=n_points)
+    if (np.diff(point) < 0).any() or len(counts) != n_points or (counts == 0).any():
+        raise ValueError("observations must be sorted by point and every point must be observed")
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    first = np.minimum.reduceat(camera, starts)
+    last = np.maximum.reduceat(camera, starts)
+    order = np.lexsort((last, first))
+    chunks = []
+    for begin in range(0, n_points, _CHUNK_POINTS):
+        points = order[begin : begin + _CHUNK_POINTS]
+        length = counts[points]
+        column = np.repeat(np.arange(len(points)), length)
+        offset = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+        rows = np.repeat(starts[points], length) + offset
+        chunks.append(
+            Chunk(
+                observations=rows,
+                points=points,
+                point_column=column,
+                first_camera=int(first[points].min()),
+                last_camera=int(last[points].max()),
+            )
+        )
+    return Structure(
+        n_cameras=n_cameras,
+        n_points=n_points,
+        starts=starts,
+        by_camera=np.argsort(camera, kind="stable"),
+        camera_starts=np.searchsorted(np.sort(camera), np.arange(n_cameras + 1)),
+        chunks=tuple(chunks),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormalEquations:
+    """U, E, V and the gradient at one state. Order of the unknowns a: 6 a camera, then the free lens parameters."""
+
+    U: Array
+    gradient: Array
+    V: Array
+    point_gradient: Array
+    pose_point: Array  # (N, 6, 3)
+    lens_point: Array  # (P, L, 3)
+
+
+def assemble(lin: Linearisation, weight: Array, free_lens: NDArray[np.int64], s: Structure) -> NormalEquations:
+    """Normal equations of the residuals with weights (N,)."""
+    n_lens, n_pose = len(free_lens), 6 * s.n_cameras
+    root = np.sqrt(weight)[:, None]
+    r = lin.residual * root
+    A = np.concatenate([lin.by_pose, lin.by_lens[:, :, free_lens]], axis=2) * root[:, :, None]
+    B = lin.by_point * root[:, :, None]
+
+    U = np.zeros((n_pose + n_lens, n_pose + n_lens))
+    gradient = np.zeros(n_pose + n_lens)
+    sorted_A, sorted_r = A[s.by_camera], r[s.by_camera]
+    for camera in range(s.n_cameras):
+        begin, end = s.camera_starts[camera], s.camera_starts[camera + 1]
+        if begin == end:
+            continue
+        block = sorted_A[begin:end].reshape(-1, 6 + n_lens)
+        product = block.T @ block
+        side = block.T @ sorted_r[begin:end].ravel()
+        at = slice(6 * camera, 6 * camera + 6)
+        U[at, at] = product[:6, :6]
+        U[at, n_pose:] = product[:6, 6:]
+        U[n_pose:, at] = product[6:, :6]
+        U[n_pose:, n_pose:] += product[6:, 6:]
+        gradient[at] = side[:6]
+        gradient[n_pose:] += side[6:]
+
+    Bt = B.transpose(0, 2, 1)
+    V = np.add.reduceat(np.matmul(Bt, B), s.starts, axis=0)
+    point_gradient = np.add.reduceat(np.matmul(Bt, r[:, :, None])[:, :, 0], s.starts, axis=0)
+    cross = np.matmul(A.transpose(0, 2, 1), B)
+    return NormalEquations(
+        U=U,
+        gradient=gradient,
+        V=V,
+        point_gradient=point_gradient,
+        pose_point=cross[:, :6],
+        lens_point=np.add.reduceat(cross[:, 6:], s.starts, axis=0) if n_lens else np.zeros((s.n_points, 0, 3)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reduced:
+    """S and its right side, and what is needed to recover the points."""
+
+    S: Array
+    side: Array
+    V_inverse: Array
+
+
+def reduce(eq: NormalEquations, s: Structure, observations: Observations, damping: float) -> Reduced:
+    """Eliminate the points from the equations damped by Marquardt's factor (1 + damping) on the diagonal."""
+    n_pose, n_lens = 6 * s.n_cameras, eq.lens_point.shape[1]
+    V = eq.V.copy()
+    diagonal = np.einsum("pii->pi", V)
+    diagonal *= 1 + damping
+    diagonal += 1e-12 * diagonal.max(initial=0.0) + 1e-12
+    factor = np.linalg.inv(np.linalg.cholesky(V))  # V^-1 = factor^T factor
+    V_inverse = np.matmul(factor.transpose(0, 2, 1), factor)
+
+    S = eq.U.copy()
+    S[np.diag_indices_from(S)] *= 1 + damping
+    side = -eq.gradient.copy()
+    half_gradient = np.matmul(factor, eq.point_gradient[:, :, None])[:, :, 0]
+    factor_t = factor.transpose(0, 2, 1)
+    for chunk in s.chunks:
+        n_rows = 6 * (chunk.last_camera - chunk.first_camera + 1)
+        n_columns = 3 * len(chunk.points)
+        E = np.zeros((n_rows + n_lens, n_columns))
+        blocks = E[:n_rows].reshape(n_rows // 6, 6, len(chunk.points), 3)
+        rows = chunk.observations
+        local = np.matmul(eq.pose_point[rows], factor_t[observations.point[rows]])
+        blocks[observations.camera[rows] - chunk.first_camera, :, chunk.point_column] = local
+        if n_lens:
+            lens = np.matmul(eq.lens_point[chunk.points], factor_t[chunk.points])  # (p, L, 3)
+            E[n_rows:] = lens.transpose(1, 0, 2).reshape(n_lens, n_columns)
+        product = blas.dsyrk(1.0, E.T, trans=1, lower=0)  # upper triangle of E E^T
+        a = slice(6 * chunk.first_camera, 6 * chunk.last_camera + 6)
+        S[a, a] -= product[:n_rows, :n_rows]
+        S[a, n_pose:] -= product[:n_rows, n_rows:]
+        S[n_pose:, n_pose:] -= product[n_rows:, n_rows:]
+        reduced_side = E @ half_gradient[chunk.points].ravel()
+        side[a] += reduced_side[:n_rows]
+        side[n_pose:] += reduced_side[n_rows:]
+    # only the upper triangle is complete
+    return Reduced(S=S, side=side, V_inverse=V_inverse)
+
+
+def point_step(
+    eq: NormalEquations, reduced: Reduced, s: Structure, observations: Observations, step: Array
+) -> Array:
+    """db (P, 3) for the step of poses and lens."""
+    n_pose = 6 * s.n_cameras
+    pose_step = step[:n_pose].reshape(-1, 6)[observations.camera]
+    coupled = np.matmul(pose_step[:, None, :], eq.pose_point)[:, 0, :]
+    side = -eq.point_gradient - np.add.reduceat(coupled, s.starts, axis=0)
+    if eq.lens_point.shape[1]:
+        side -= np.einsum("l,plk->pk", step[n_pose:], eq.lens_point)
+    return np.asarray(np.matmul(reduced.V_inverse, side[:, :, None])[:, :, 0])

@@ -1,0 +1,1 @@
+"""Two-view geometry, resection, triangulation: how a solve begins."""

@@ -1,0 +1,105 @@
+"""Poses of many frames at once against known points."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle.adjust import robust_weight
+from ..bundle.residuals import Array, Observations, State, linearise, residuals
+from .rotation import rotation_matrix
+
+
+def refine_poses(
+    state: State, observations: Observations, frames: NDArray[np.int64], cauchy: float = 2.5, iterations: int = 12
+) -> State:
+    """Robust Gauss-Newton on the poses of `frames`, points and lens held.
+
+    Parameters
+    ----------
+    state : State
+    observations : Observations
+        Only of the frames named.
+    frames : ndarray of int64, shape (K,)
+    cauchy : float
+        Cauchy's constant, in standard deviations.
+    iterations : int
+
+    Returns
+    -------
+    State
+        With the poses of `frames` replaced where the step lowers their own cost.
+    """
+    slot = np.full(len(state.R), -1, dtype=np.int64)
+    slot[frames] = np.arange(len(frames))
+    row = slot[observations.camera]
+    cost = _cost_by_row(state, observations, row, len(frames), cauchy)
+    damping = np.full(len(frames), 1e-4)
+    for _ in range(iterations):
+        lin = linearise(state, observations, with_points=False)
+        root = np.sqrt(robust_weight(lin.residual, cauchy))
+        J, r = lin.by_pose * root[:, None, None], lin.residual * root[:, None]
+        H = np.zeros((len(frames), 6, 6))
+        g = np.zeros((len(frames), 6))
+        order = np.argsort(row, kind="stable")
+        starts = np.searchsorted(row[order], np.arange(len(frames)))
+        for i, rows in enumerate(np.split(order, starts[1:])):
+            block = J[rows].reshape(-1, 6)
+            H[i], g[i] = block.T @ block, block.T @ r[rows].ravel()
+        diagonal = np.einsum("fii->fi", H)
+        diagonal *= 1 + damping[:, None]
+        diagonal += 1e-9
+        step = -np.linalg.solve(H, g[:, :, None])[:, :, 0]
+        R, t = state.R.copy(), state.t.copy()
+        R[frames] = rotation_matrix(step[:, :3]) @ R[frames]
+        t[frames] += step[:, 3:]
+        candidate = State(R=R, t=t, X=state.X, lens=state.lens)
+        new_cost = _cost_by_row(candidate, observations, row, len(frames), cauchy)
+        better = new_cost < cost
+        damping = np.where(better, damping / 5, np.minimum(damping * 10, 1e6))
+        R[frames[~better]], t[frames[~better]] = state.R[frames[~better]], state.t[frames[~better]]
+        gain = np.where(better, cost - new_cost, 0.0)
+        state, cost = State(R=R, t=t, X=state.X, lens=state.lens), np.where(better, new_cost, cost)
+        if (gain < 1e-3).all() and better.any():
+            break
+    return state
+
+
+def _cost_by_row(state: State, observations: Observations, row: NDArray[np.int64], n: int, cauchy: float) -> Array:
+    e = residuals(state, observations)
+    return np.bincount(row, weights=cauchy**2 * np.log1p((e**2).sum(axis=1) / cauchy**2), minlength=n)
+
+
+
+
+def refine_points(
+    state: State, observations: Observations, points: NDArray[np.int64], cauchy: float = 2.5, iterations: int = 8
+) -> State:
+    """Robust Gauss-Newton on `points` (K,), cameras and lens held; observations only of those points, sorted by point."""
+    slot = np.full(len(state.X), -1, dtype=np.int64)
+    slot[points] = np.arange(len(points))
+    row = slot[observations.point]
+    starts = np.searchsorted(row, np.arange(len(points)))
+    cost = _cost_by_row(state, observations, row, len(points), cauchy)
+    damping = np.full(len(points), 1e-3)
+    for _ in range(iterations):
+        lin = linearise(state, observations)
+        root = np.sqrt(robust_weight(lin.residual, cauchy))
+        J, r = lin.by_point * root[:, None, None], lin.residual * root[:, None]
+        Jt = J.transpose(0, 2, 1)
+        H = np.add.reduceat(np.matmul(Jt, J), starts, axis=0)
+        g = np.add.reduceat(np.matmul(Jt, r[:, :, None])[:, :, 0], starts, axis=0)
+        diagonal = np.einsum("pii->pi", H)
+        diagonal *= 1 + damping[:, None]
+        diagonal += 1e-9
+        step = -np.linalg.solve(H, g[:, :, None])
+        X = state.X.copy()
+        X[points] += np.matmul(lin.basis[points], step)[:, :, 0]
+        X[points] /= np.sqrt((X[points] ** 2).sum(axis=1))[:, None]
+        candidate = State(R=state.R, t=state.t, X=X, lens=state.lens)
+        new_cost = _cost_by_row(candidate, observations, row, len(points), cauchy)
+        better = new_cost < cost
+        damping = np.where(better, damping / 5, np.minimum(damping * 10, 1e6))
+        X[points[~better]] = state.X[points[~better]]
+        state, cost = State(R=state.R, t=state.t, X=X, lens=state.lens), np.where(better, new_cost, cost)
+    return state

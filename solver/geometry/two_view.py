@@ -1,0 +1,90 @@
+"""How a solve begins: a pair of frames with parallax, and relative poses of it for a given focal length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..types import Tracks
+
+Array = NDArray[np.float64]
+
+_RANSAC_PX = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two frames and the tracks that both see.
+
+    Attributes
+    ----------
+    first, second : int
+        Frame indices.
+    tracks : ndarray of int64, shape (K,)
+    xy_first, xy_second : ndarray of shape (K, 2), pixels
+    """
+
+    first: int
+    second: int
+    tracks: NDArray[np.int64]
+    xy_first: Array
+    xy_second: Array
+
+
+class FrameIndex:
+    """Observations of each frame, for quick look-up of shared tracks."""
+
+    def __init__(self, tracks: Tracks) -> None:
+        order = np.lexsort((tracks.track, tracks.frame))
+        self._starts = np.searchsorted(tracks.frame[order], np.arange(tracks.n_frames + 1))
+        self._order = order
+        self._tracks = tracks
+
+    def rows(self, frame: int) -> NDArray[np.int64]:
+        """Rows of the tracks' arrays that observe `frame`, in the order of their tracks."""
+        return self._order[self._starts[frame] : self._starts[frame + 1]]
+
+    def pair(self, first: int, second: int) -> Pair:
+        """The tracks that both frames see."""
+        a, b = self.rows(first), self.rows(second)
+        shared, ia, ib = np.intersect1d(self._tracks.track[a], self._tracks.track[b], assume_unique=True, return_indices=True)
+        return Pair(
+            first=first, second=second, tracks=shared, xy_first=self._tracks.xy[a[ia]], xy_second=self._tracks.xy[b[ib]]
+        )
+
+
+def homography_residual(pair: Pair) -> float:
+    """Median distance, pixels, of the pair's tracks from the homography that fits most of them: parallax, if any."""
+    if len(pair.tracks) < 8:
+        return 0.0
+    H, _ = cv2.findHomography(pair.xy_first, pair.xy_second, cv2.USAC_MAGSAC, _RANSAC_PX, maxIters=500)
+    if H is None:
+        return 0.0
+    mapped = cv2.perspectiveTransform(pair.xy_first[:, None], H)[:, 0]
+    distance = np.sqrt(((mapped - pair.xy_second) ** 2).sum(axis=1))
+    # the tracks on the dominant plane fit by construction; those beside it show the parallax
+    return float(np.percentile(distance, 75))
+
+
+def relative_pose(first: Array, second: Array, threshold: float) -> tuple[Array, Array, NDArray[np.bool_]] | None:
+    """Pose of the second camera from normalised coordinates (K, 2) in both, or None.
+
+    Returns
+    -------
+    R : ndarray of shape (3, 3), t : ndarray of shape (3,), of unit length
+    inlier : ndarray of bool, shape (K,)
+
+    References
+    ----------
+    Nister, An efficient solution to the five-point relative pose problem (2004).
+    """
+    E, mask = cv2.findEssentialMat(first, second, np.eye(3), method=cv2.USAC_MAGSAC, prob=0.999, threshold=threshold)
+    if E is None or E.shape != (3, 3):
+        return None
+    found, R, t, mask = cv2.recoverPose(E, first, second, np.eye(3), distanceThresh=1e9, mask=mask)[:4]
+    if found < 8:
+        return None
+    return R, t[:, 0], mask.ravel() > 0

@@ -1,0 +1,1 @@
+"""From tracks to cameras and points: a seed, its growth over the shot, the final adjustment."""

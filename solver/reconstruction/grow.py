@@ -1,0 +1,210 @@
+"""From a few posed frames to the whole shot.
+
+Frames next to those already posed are resected a few at a time against the points placed so far, new points are
+triangulated, and all is adjusted again each time the posed part has grown by a third, on keyframes only, so that the
+work grows linearly with the length of the shot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle.adjust import BundleOptions
+from ..bundle.residuals import Array, State
+from ..geometry.resect import refine_poses
+from ..progress import Progress
+from .model import Model, adjust_frames, place_points
+from .seed import corner_prior
+
+# frames resected at a time on either side: a quarter of a second, over which extrapolation holds
+_STEP_FRAMES = 6
+_LEAST_POINTS = 15
+_GROWTH = 1.35
+_KEYFRAMES = 40
+_INLIER_PX = 4.0
+_LEAST_INLIERS = 0.35
+
+
+
+
+def grow(model: Model, progress: Progress | None = None) -> Model:
+    """Pose every frame that can be posed, starting from a seed.
+
+    Parameters
+    ----------
+    model : Model
+        From `seed`.
+    progress : Progress or None
+
+    Returns
+    -------
+    Model
+    """
+    n = model.tracks.n_frames
+    model = _fill(model)
+    model = _adjust(model)
+    adjusted_at = int(model.posed.sum())
+    blocked = {-1: False, 1: False}
+    while not model.posed.all() and not all(blocked.values()):
+        posed = np.flatnonzero(model.posed)
+        for side in (-1, 1):
+            edge = int(posed[-1] if side > 0 else posed[0])
+            if blocked[side] or not 0 <= edge + side < n:
+                blocked[side] = True
+                continue
+            frames = edge + side * np.arange(1, _STEP_FRAMES + 1)
+            frames = frames[(frames >= 0) & (frames < n)]
+            grown = _resect(model, frames, edge)
+            blocked[side] = not grown.posed[frames[0]]
+            model = grown
+        model = _place_new(model)
+        count = int(model.posed.sum())
+        if count > _GROWTH * adjusted_at or model.posed.all() or all(blocked.values()):
+            model = _adjust(model)
+            adjusted_at = count
+            blocked = {side: False for side in blocked} if count < n and _advanced(model, posed) else blocked
+        if progress is not None:
+            progress(count / n, "Solving")
+    return model
+
+
+def _advanced(model: Model, posed_before: NDArray[np.int64]) -> bool:
+    return int(model.posed.sum()) > len(posed_before)
+
+
+def _fill(model: Model) -> Model:
+    """Pose the frames between those of the seed."""
+    n = model.tracks.n_frames
+    posed = np.flatnonzero(model.posed)
+    inside = np.zeros(n, dtype=bool)
+    inside[posed[0] : posed[-1] + 1] = True
+    missing = np.flatnonzero(inside & ~model.posed)
+    if not len(missing):
+        return _place_new(model)
+    nearest = posed[np.abs(missing[:, None] - posed[None]).argmin(axis=1)]
+    R, t = model.state.R.copy(), model.state.t.copy()
+    R[missing], t[missing] = R[nearest], t[nearest]
+    model = replace(model, state=State(R=R, t=t, X=model.state.X, lens=model.state.lens))
+    return _place_new(_posed(model, missing, None))
+
+
+def _resect(model: Model, frames: NDArray[np.int64], edge: int) -> Model:
+    """Pose frames beyond the edge, in order, until one fails."""
+    posed = np.flatnonzero(model.posed)
+    inner = posed[posed < edge][-1:] if frames[0] > edge else posed[posed > edge][:1]
+    R, t = model.state.R.copy(), model.state.t.copy()
+    R_step, centre_step = np.eye(3), np.zeros(3)
+    if len(inner) and abs(int(inner[0]) - edge) == 1:
+        R_step = R[edge] @ R[inner[0]].T
+        centre_step = _centre(R[edge], t[edge]) - _centre(R[inner[0]], t[inner[0]])
+    R_last, centre = R[edge], _centre(R[edge], t[edge])
+    for frame in frames:
+        R_last, centre = R_step @ R_last, centre + centre_step
+        R[frame], t[frame] = R_last, -R_last @ centre
+    extrapolated = replace(model, state=State(R=R, t=t, X=model.state.X, lens=model.state.lens))
+    return _posed(extrapolated, frames, edge)
+
+
+def _centre(R: Array, t: Array) -> Array:
+    return np.asarray(-R.T @ t)
+
+
+def _posed(model: Model, frames: NDArray[np.int64], edge: int | None) -> Model:
+    """Refine the poses of frames that hold a guess; those that fit become posed, up to the first failure."""
+    mask = np.zeros(len(model.posed), dtype=bool)
+    mask[frames] = True
+    rows = model.rows(mask)
+    counts = np.bincount(model.tracks.frame[rows], minlength=len(mask))
+    enough = frames[counts[frames] >= _LEAST_POINTS]
+    if edge is not None:
+        enough = frames[: np.argmin(np.append(counts[frames] >= _LEAST_POINTS, False))]
+    if not len(enough):
+        return model
+    mask[:] = False
+    mask[enough] = True
+    rows = model.rows(mask)
+    state = refine_poses(model.state, model.observations(rows), enough, cauchy=3.0)
+    model = replace(model, state=state)
+    good = _fit(model, rows, mask)
+    for frame in enough[~good[enough]]:
+        retried = _ransac(model, int(frame))
+        if retried is not None:
+            model = retried
+            good[frame] = True
+        elif edge is not None:
+            break
+    accepted = enough[good[enough]]
+    if edge is not None:
+        accepted = enough[: np.argmin(np.append(good[enough], False))]
+    posed = model.posed.copy()
+    posed[accepted] = True
+    return replace(model, posed=posed)
+
+
+def _fit(model: Model, rows: NDArray[np.bool_], frames: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mask (F,) of the frames in which enough observations lie near their points."""
+    error, depth = model.errors_px(rows)
+    fits = (error < _INLIER_PX) & (depth > 0)
+    at = model.tracks.frame[rows]
+    inliers = np.bincount(at, weights=fits, minlength=len(frames))
+    total = np.maximum(np.bincount(at, minlength=len(frames)), 1)
+    return np.asarray(frames & (inliers >= _LEAST_POINTS) & (inliers / total >= _LEAST_INLIERS))
+
+
+def _ransac(model: Model, frame: int) -> Model | None:
+    """Pose one frame from nothing but its points, or None."""
+    mask = np.zeros(len(model.posed), dtype=bool)
+    mask[frame] = True
+    rows = model.rows(mask) & (np.abs(model.state.X[model.tracks.track, 3]) > 1e-4)
+    if rows.sum() < _LEAST_POINTS:
+        return None
+    X = model.state.X[model.tracks.track[rows]]
+    focal = float(model.state.lens[0])
+    xy = model.lens.undistort((model.tracks.xy[rows] - model.state.lens[1:3]) / focal)
+    found, vector, t, _ = cv2.solvePnPRansac(
+        X[:, :3] / X[:, 3:], xy, np.eye(3), None, reprojectionError=_INLIER_PX / focal, iterationsCount=300,
+        flags=cv2.SOLVEPNP_EPNP,
+    )
+    if not found:
+        return None
+    R_all, t_all = model.state.R.copy(), model.state.t.copy()
+    R_all[frame], t_all[frame] = cv2.Rodrigues(vector)[0], t[:, 0]
+    rows = model.rows(mask)
+    state = State(R=R_all, t=t_all, X=model.state.X, lens=model.state.lens)
+    tried = replace(model, state=state)
+    tried = replace(tried, state=refine_poses(state, tried.observations(rows), np.array([frame])))
+    return tried if _fit(tried, rows, mask)[frame] else None
+
+
+def _place_new(model: Model) -> Model:
+    return place_points(model, ~model.placed, least_views=3)
+
+
+def keyframes(posed: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+    """About `count` posed frames, evenly spread, with the first and the last."""
+    ids = np.flatnonzero(posed)
+    mask = np.zeros(len(posed), dtype=bool)
+    mask[ids[np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int))]] = True
+    return mask
+
+
+def _adjust(model: Model) -> Model:
+    """Adjust on keyframes with focal length and k1 free, then the frames between, then all points."""
+    focal = model.state.lens[0]
+    # tracks outlive a dozen frames; keyframes further apart would not share enough of them
+    spacing_limit = int(np.ceil(model.posed.sum() / 6))
+    mask = keyframes(model.posed, max(_KEYFRAMES, spacing_limit))
+    sd = np.concatenate([np.full(3, np.inf), corner_prior(focal, model.size)])
+    options = BundleOptions(free_lens=(0, 3), lens_prior=np.zeros(6), lens_prior_sd=sd, iterations=15, tolerance=1.0)
+    model, _ = adjust_frames(model, mask, options, least_views=3)
+    between = np.flatnonzero(model.posed & ~mask)
+    if len(between):
+        frames = np.zeros_like(mask)
+        frames[between] = True
+        rows = model.rows(frames)
+        model = replace(model, state=refine_poses(model.state, model.observations(rows), between, iterations=5))
+    return place_points(model, np.ones_like(model.placed), least_views=3)

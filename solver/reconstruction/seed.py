@@ -1,0 +1,169 @@
+"""The first frames of a reconstruction, with the focal length unknown.
+
+A pair of frames with parallax and many shared tracks is chosen; for each of a range of focal lengths the pair's
+relative pose is found, a few frames between are posed, and all of it is adjusted with the focal length and the first
+distortion coefficient free. The start whose adjustment explains the tracks best is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation, Slerp
+
+from ..bundle.adjust import BundleOptions
+from ..bundle.residuals import Array, State
+from ..errors import DegenerateMotion, TooFewTracks
+from ..geometry.resect import refine_poses
+from ..geometry.two_view import FrameIndex, Pair, homography_residual, relative_pose
+from .model import Model, adjust_frames, new_model, normalised, place_points
+
+# focal length over the picture's larger side: from a fisheye-like 100 degrees to a long lens of 10
+FOCAL_STARTS = (0.45, 0.65, 0.9, 1.25, 1.8, 2.6, 4.0)
+_LEAST_SHARED = 40
+_WINDOW_FRAMES = 6
+_MOST_TRACKS = 400
+# parallax below this cannot be told from the tracks' own errors
+_LEAST_PARALLAX_PX = 1.5
+# standard deviation of the early observations: alignment errors and a lens that is not known yet
+_EARLY_DEVIATION_PX = 0.7
+# deviation of log focal length (a factor of 2 either way) and of distortion at the picture's corner
+_LOG_FOCAL_SD = 0.7
+CORNER_DISTORTION_SD = 0.12
+# Cauchy's cost of an error of ten deviations: what an observation costs whose point could not be placed
+_OUTLIER_COST = 18.0
+
+
+def choose_pair(tracks: FrameIndex, n_frames: int) -> Pair:
+    """The pair of frames that promises most: much parallax, many shared tracks.
+
+    Raises
+    ------
+    TooFewTracks
+        If no two frames share enough.
+    DegenerateMotion
+        If no pair shows parallax.
+    """
+    best: Pair | None = None
+    best_score, most_shared, most_parallax = 0.0, 0, 0.0
+    for first in np.unique(np.linspace(0, n_frames - 2, 9).astype(int)):
+        gap = max(1, n_frames // 64)
+        while first + gap < n_frames:
+            pair = tracks.pair(int(first), int(first) + gap)
+            most_shared = max(most_shared, len(pair.tracks))
+            if len(pair.tracks) < _LEAST_SHARED:
+                break
+            parallax = homography_residual(pair)
+            most_parallax = max(most_parallax, parallax)
+            score = np.sqrt(len(pair.tracks)) * np.log1p(parallax)
+            if parallax > _LEAST_PARALLAX_PX and score > best_score:
+                best, best_score = pair, score
+            gap = max(gap + 1, int(gap * 1.5))
+    if best is None and most_shared < _LEAST_SHARED:
+        raise TooFewTracks(
+            f"Only {most_shared} points can be followed from one frame to another, {_LEAST_SHARED} are needed: "
+            "the footage has too little texture, too much blur, or cuts. Try a shot or a range with more detail.",
+            most_shared,
+            _LEAST_SHARED,
+        )
+    if best is None:
+        raise DegenerateMotion(
+            f"The camera shows no parallax ({most_parallax:.1f} px at the most): it stands still or only turns, so "
+            "that no depth or camera path can be found. Use a shot in which the camera moves through space."
+        )
+    return best
+
+
+def corner_prior(focal_px: float, size: tuple[int, int], sd: float = CORNER_DISTORTION_SD) -> Array:
+    """Deviations of k1, k2, k3 for a distortion of `sd` (relative) at the picture's corner."""
+    r = np.hypot(*size) / 2 / focal_px
+    return np.array([sd / r**2, sd / r**4, sd / r**6])
+
+
+def seed(model: Model, index: FrameIndex) -> Model:
+    """The best start over all focal lengths.
+
+    Parameters
+    ----------
+    model : Model
+        With nothing solved.
+    index : FrameIndex
+        Of the model's tracks.
+
+    Returns
+    -------
+    Model
+        A few frames posed, the points of the seed pair placed.
+
+    Raises
+    ------
+    TooFewTracks, DegenerateMotion
+        See `choose_pair`; also when no start can be adjusted.
+    """
+    pair = choose_pair(index, model.tracks.n_frames)
+    window = np.unique(np.linspace(pair.first, pair.second, _WINDOW_FRAMES).round().astype(int))
+    chosen = np.zeros_like(model.placed)
+    chosen[pair.tracks[:: max(1, len(pair.tracks) // _MOST_TRACKS)]] = True
+    best: Model | None = None
+    best_cost = np.inf
+    for factor in FOCAL_STARTS:
+        start = _start(model, pair, window, chosen, factor * max(model.size))
+        if start is None:
+            continue
+        found, cost = _adjusted(start, window, chosen, iterations=12)
+        if cost < best_cost:
+            best, best_cost = found, cost
+    if best is None:
+        raise DegenerateMotion(
+            "No two frames of the shot have a consistent relative pose: too much of the picture moves by itself, or "
+            "the camera only turns. Use a shot in which the camera moves through a still scene."
+        )
+    return normalised(_adjusted(best, window, chosen, iterations=30)[0])
+
+
+def _start(model: Model, pair: Pair, window: NDArray[np.int64], chosen: NDArray[np.bool_], focal_px: float) -> Model | None:
+    centre = np.array(model.size) / 2
+    a, b = (pair.xy_first - centre) / focal_px, (pair.xy_second - centre) / focal_px
+    pose = relative_pose(a, b, 1.5 / focal_px)
+    if pose is None:
+        return None
+    R_ab, t_ab, _ = pose
+    fresh = new_model(model.tracks, np.tile(np.eye(2) / _EARLY_DEVIATION_PX, (len(model.whitening), 1, 1)), model.size, focal_px)
+    state = fresh.state
+    R, t = state.R.copy(), state.t.copy()
+    share = (window - window[0]) / (window[-1] - window[0])
+    slerp = Slerp([0, 1], Rotation.from_matrix(np.stack([np.eye(3), R_ab])))
+    R[window] = slerp(share).as_matrix()
+    centre_b = -R_ab.T @ t_ab
+    t[window] = -np.einsum("fij,fj->fi", R[window], share[:, None] * centre_b)
+    posed = np.zeros_like(fresh.posed)
+    posed[window[[0, -1]]] = True
+    fresh = replace(fresh, state=State(R=R, t=t, X=state.X, lens=state.lens), posed=posed)
+    fresh = place_points(fresh, chosen, limit_px=30.0)
+    if fresh.placed.sum() < 12:
+        return None
+    middle = window[1:-1]
+    if len(middle):
+        mask = np.zeros_like(posed)
+        mask[middle] = True
+        rows = fresh.rows(mask)
+        seen = np.unique(fresh.tracks.frame[rows])
+        state = refine_poses(fresh.state, fresh.observations(rows), seen)
+        posed = posed.copy()
+        posed[seen] = True
+        fresh = replace(fresh, state=state, posed=posed)
+    return fresh
+
+
+def _adjusted(model: Model, window: NDArray[np.int64], chosen: NDArray[np.bool_], iterations: int) -> tuple[Model, float]:
+    focal = model.state.lens[0]
+    sd = np.concatenate([[_LOG_FOCAL_SD * focal, np.inf, np.inf], corner_prior(focal, model.size)])
+    prior = np.concatenate([model.state.lens[:3], np.zeros(3)])
+    options = BundleOptions(free_lens=(0, 3), lens_prior=prior, lens_prior_sd=sd, iterations=iterations)
+    frames = np.zeros_like(model.posed)
+    frames[window] = True
+    model, result = adjust_frames(model, frames & model.posed, options)
+    missing = int((frames[model.tracks.frame] & chosen[model.tracks.track]).sum()) - len(result.weight)
+    return model, result.cost + _OUTLIER_COST * missing

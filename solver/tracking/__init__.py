@@ -1,0 +1,1 @@
+"""Following points of the picture through the shot."""
