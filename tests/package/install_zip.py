@@ -1,0 +1,82 @@
+"""Install a built zip into a clean profile, enable, disable; write what was seen as JSON.
+
+Started by test_package.py inside a Blender program or a Python with the bpy wheel, with
+BLENDER_USER_RESOURCES naming an empty folder:
+
+    ... install_zip.py -- ZIP REPORT
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import bpy
+
+HEAVY = ("cv2", "scipy", "av", "OpenEXR", "torch")
+MODULE = "bl_ext.user_default.lens_solver"
+
+
+def registered() -> list[str]:
+    """Names of every class, property and operator of the add-on that Blender knows at the moment."""
+    found = [f"class {name}" for name in dir(bpy.types) if name.upper().startswith("LENS_SOLVER")]
+    owners = (bpy.types.Scene, bpy.types.WindowManager, bpy.types.MovieClip, bpy.types.Object, bpy.types.Camera)
+    found += [f"{owner.__name__}.lens_solver" for owner in owners if hasattr(owner, "lens_solver")]
+    found += [f"operator {name}" for name in dir(bpy.ops.lens_solver)]
+    return found
+
+
+def loaded() -> list[str]:
+    return [name for name in HEAVY if name in sys.modules]
+
+
+def enable_anew() -> float:
+    """Seconds that enabling takes when none of the add-on's modules is loaded, as at Blender's start."""
+    bpy.ops.preferences.addon_disable(module=MODULE)
+    for name in [name for name in sys.modules if name == MODULE or name.startswith(MODULE + ".")]:
+        del sys.modules[name]
+    start = time.perf_counter()
+    bpy.ops.preferences.addon_enable(module=MODULE)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    zip_path, report_path = map(Path, sys.argv[sys.argv.index("--") + 1 :])
+    report: dict[str, object] = {"before": registered()}
+
+    result = bpy.ops.extensions.package_install_files(
+        filepath=str(zip_path), repo="user_default", enable_on_install=False, overwrite=True
+    )
+    report["install"] = sorted(result)
+    # Blender unpacks the wheels when the extension is enabled for the first time.
+    bpy.ops.preferences.addon_enable(module=MODULE)
+    report["enabled"] = MODULE in bpy.context.preferences.addons
+    report["enable_seconds"] = [enable_anew() for _ in range(3)]
+    report["loaded"] = loaded()
+    report["registered"] = registered()
+
+    site = [Path(folder) for folder in sys.path if ".local" in Path(folder).parts and "extensions" in folder]
+    report["site"] = [str(folder) for folder in site]
+    report["wheels"] = sorted({entry.name for folder in site for entry in folder.iterdir() if entry.is_dir()})
+    # What the zip carries must work with the numpy of this Blender, whatever else is installed here.
+    sys.path[:0] = [str(folder) for folder in site]
+    imports: dict[str, str] = {}
+    for name in ("numpy", "scipy.linalg", "scipy.sparse.linalg", "scipy.spatial", "cv2", "av", "OpenEXR"):
+        try:
+            __import__(name)
+            imports[name] = str(sys.modules[name.partition(".")[0]].__file__)
+        except ImportError as error:
+            imports[name] = f"failed: {error}"
+    report["imports"] = imports
+
+    bpy.ops.preferences.addon_disable(module=MODULE)
+    report["after"] = registered()
+    report["python"] = sys.version_info[:2]
+    report["blender"] = bpy.app.version
+    report_path.write_text(json.dumps(report), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
