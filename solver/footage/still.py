@@ -38,6 +38,7 @@ cv2.setLogLevel(0)
 _STORED = cv2.IMREAD_IGNORE_ORIENTATION
 _GREY = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | _STORED
 _TIFF_SAMPLE_FORMAT, _FLOATING = 339, 3
+_TIFF_COMPRESSION, _LOG_LUV = 259, (34676, 34677)
 _SOUND = {PNG_START: sound_png, JPEG_START: sound_jpeg, TIFF_STARTS[0]: sound_tiff, TIFF_STARTS[1]: sound_tiff}
 
 
@@ -169,11 +170,13 @@ def _jpeg_luminance(path: Path, data: bytes) -> NDArray[np.uint8] | None:
 
 
 def _is_linear(data: bytes) -> bool:
-    """Whether a file is a TIFF with floating point samples, which are linear light by custom."""
+    """Whether a file is a TIFF with floating point samples or LogLuv coding, which are linear light by custom."""
     if not data.startswith(TIFF_STARTS):
         return False
-    sample_format = read_tags(io.BytesIO(data)).get(_TIFF_SAMPLE_FORMAT)
-    return isinstance(sample_format, list) and sample_format[:1] == [_FLOATING]
+    tags = read_tags(io.BytesIO(data))
+    sample_format, compression = tags.get(_TIFF_SAMPLE_FORMAT), tags.get(_TIFF_COMPRESSION)
+    floating = isinstance(sample_format, list) and sample_format[:1] == [_FLOATING]
+    return floating or (isinstance(compression, list) and compression[0] in _LOG_LUV)
 
 
 def _linear_luminance(stored: NDArray) -> NDArray[np.float32]:
