@@ -1,0 +1,88 @@
+"""Choosing the footage with the file browser.
+
+No `from __future__ import annotations` here: Blender reads properties from annotations, which must not be text.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, StringProperty
+
+_LAST_NUMBER = re.compile(r"^(.*?)(\d+)(\D*)$")
+
+
+def first_frame(path: Path) -> Path:
+    """The first frame of the image sequence that `path` belongs to; `path` itself where it belongs to none."""
+    match = _LAST_NUMBER.match(path.name)
+    if match is None:
+        return path
+    prefix, digits, suffix = match.groups()
+    alike = re.compile(re.escape(prefix) + r"(\d+)" + re.escape(suffix) + r"$")
+    numbered = [
+        (int(found[1]), name)
+        for name in os.listdir(path.parent)  # noqa: PTH208 - only names are needed, of folders that may be large
+        if (found := alike.match(name)) and len(found[1]) >= len(digits.lstrip("0") or "0")
+    ]
+    same_padding = [entry for entry in numbered if len(entry[1]) == len(path.name)] or numbered
+    return path.with_name(min(same_padding)[1]) if same_padding else path
+
+
+def first_picture(folder: Path) -> Path | None:
+    """The first picture of a folder, by name."""
+    pictures = (
+        path for path in folder.iterdir() if path.suffix.lower() in bpy.path.extensions_image and path.name[0] != "."
+    )
+    return min(pictures, default=None)
+
+
+class LENS_SOLVER_OT_choose_footage(bpy.types.Operator):
+    """Choose the footage to solve"""
+
+    bl_idname = "lens_solver.choose_footage"
+    bl_label = "Choose Footage"
+    bl_description = "Choose a video, a frame of an image sequence, or a folder of frames, and load it as a movie clip"
+    bl_options = {"UNDO"}
+
+    filepath: StringProperty(
+        name="Path",
+        description="Video, one frame of an image sequence, or folder of frames",
+        subtype="FILE_PATH",
+        options={"SKIP_SAVE"},
+    )
+    filter_folder: BoolProperty(
+        name="Show Folders", description="Show folders in the file browser", default=True, options={"HIDDEN"}
+    )
+    filter_movie: BoolProperty(
+        name="Show Videos", description="Show videos in the file browser", default=True, options={"HIDDEN"}
+    )
+    filter_image: BoolProperty(
+        name="Show Pictures", description="Show pictures in the file browser", default=True, options={"HIDDEN"}
+    )
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:  # noqa: ARG002 - Blender's call
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        path = Path(bpy.path.abspath(self.filepath)) if self.filepath else None
+        if path is None or not path.exists():
+            self.report({"ERROR"}, f"{path or 'Nothing'} does not exist: choose a video or a frame of a sequence")
+            return {"CANCELLED"}
+        chosen = first_picture(path) if path.is_dir() else path
+        if chosen is None:
+            self.report({"ERROR"}, f"{path} holds no pictures: choose a video or a folder of frames")
+            return {"CANCELLED"}
+        if chosen.suffix.lower() in bpy.path.extensions_image:
+            chosen = first_frame(chosen)
+        try:
+            clip = bpy.data.movieclips.load(str(chosen), check_existing=True)
+        except RuntimeError:
+            self.report({"ERROR"}, f"{chosen} cannot be read as a video or a picture")
+            return {"CANCELLED"}
+        context.scene.lens_solver.clip = clip
+        return {"FINISHED"}
+
+
+classes = (LENS_SOLVER_OT_choose_footage,)

@@ -1,0 +1,138 @@
+"""The panels: they draw what `scene.lens_solver` holds, the same in both editors."""
+
+from __future__ import annotations
+
+import textwrap
+
+import bpy
+
+_STATUS_ICONS = {"SOLVED": "CHECKMARK", "WARNINGS": "ERROR"}
+_SENSOR_SOURCES = {"given": "given", "metadata": "from the footage", "default": "assumed"}
+
+# Width of a letter of the interface font, in units of the interface scale, rather too large than too small.
+_LETTER = 7.0
+
+
+def draw_solve(panel: bpy.types.Panel, context: bpy.types.Context) -> None:
+    """Footage, sensor, the button or its progress."""
+    settings = context.scene.lens_solver
+    layout = panel.layout
+    layout.use_property_split = True
+    layout.use_property_decorate = False
+
+    column = layout.column()
+    column.enabled = not settings.is_solving
+    row = column.row(align=True)
+    row.use_property_split = False
+    row.prop(settings, "clip", text="")
+    row.operator("lens_solver.choose_footage", text="", icon="FILE_FOLDER")
+    if settings.clip is None:
+        shown = context.space_data.clip if context.space_data.type == "CLIP_EDITOR" else None
+        found = shown or context.scene.active_clip
+        column.label(text=f"Will solve {found.name}" if found else "Choose the footage first", icon="INFO")
+    column.prop(settings, "sensor")
+    if settings.sensor == "CUSTOM":
+        column.prop(settings, "sensor_width_mm", text="Width")
+
+    if settings.is_solving:
+        row = layout.row(align=True)
+        row.progress(factor=settings.progress, text=f"{settings.progress_text} {settings.progress:.0%}")
+        row.operator("lens_solver.cancel_solve", text="", icon="CANCEL")
+    else:
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("lens_solver.solve_camera", icon="CAMERA_DATA")
+    if settings.failure:
+        _draw_text(layout.column(align=True), context, settings.failure, "ERROR", alert=True)
+
+
+def draw_result(panel: bpy.types.Panel, context: bpy.types.Context) -> None:
+    """What the last solve found."""
+    result = context.scene.lens_solver.result
+    column = panel.layout.column(align=True)
+    column.label(
+        text=f"{result.shot}: {result.bl_rna.properties['status'].enum_items[result.status].name}",
+        icon=_STATUS_ICONS.get(result.status, "NONE"),
+    )
+    zooms = result.focal_longest_mm > 1.001 * result.focal_mm
+    focal = f"{result.focal_mm:.2f} to {result.focal_longest_mm:.2f} mm" if zooms else f"{result.focal_mm:.2f} mm"
+    source = _SENSOR_SOURCES.get(result.sensor_width_source, result.sensor_width_source)
+    rows = (
+        ("Focal Length", f"{focal} ± {2 * result.focal_sd_mm:.2f}"),
+        ("35 mm Equivalent", f"{result.equivalent_mm:.1f} mm"),
+        ("Sensor Width", f"{result.sensor_width_mm:.2f} mm, {source}"),
+        ("Error", f"{result.error_px:.2f} px"),
+        ("Frames Solved", f"{result.frames_solved} of {result.frames_total}"),
+        ("Confidence", f"{result.confidence:.0%}"),
+    )
+    for name, value in rows:
+        split = column.split(factor=0.45)
+        split.label(text=name)
+        split.label(text=value)
+    if result.reasons:
+        box = panel.layout.box().column(align=True)
+        for reason in result.reasons.splitlines():
+            _draw_text(box, context, reason, "INFO")
+
+
+def _draw_text(
+    layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str, *, alert: bool = False
+) -> None:
+    """A sentence over as many lines as the sidebar's width asks for."""
+    layout.alert = alert
+    letters = int(context.region.width / (context.preferences.system.ui_scale * _LETTER)) - 8
+    for i, line in enumerate(textwrap.wrap(text, max(letters, 16))):
+        layout.label(text=line, icon=icon if i == 0 else "BLANK1")
+
+
+class _Sidebar:
+    bl_region_type = "UI"
+    bl_category = "Lens Solver"
+
+
+class LENS_SOLVER_PT_view3d_solve(_Sidebar, bpy.types.Panel):
+    """Solve the lens, in the 3D viewport"""
+
+    bl_label = "Solve Lens"
+    bl_space_type = "VIEW_3D"
+    draw = draw_solve
+
+
+class LENS_SOLVER_PT_view3d_result(_Sidebar, bpy.types.Panel):
+    """The result, in the 3D viewport"""
+
+    bl_label = "Result"
+    bl_space_type = "VIEW_3D"
+    draw = draw_result
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return context.scene.lens_solver.result.status != "NONE"
+
+
+class LENS_SOLVER_PT_clip_solve(_Sidebar, bpy.types.Panel):
+    """Solve the lens, in the clip editor"""
+
+    bl_label = "Solve Lens"
+    bl_space_type = "CLIP_EDITOR"
+    draw = draw_solve
+
+
+class LENS_SOLVER_PT_clip_result(_Sidebar, bpy.types.Panel):
+    """The result, in the clip editor"""
+
+    bl_label = "Result"
+    bl_space_type = "CLIP_EDITOR"
+    draw = draw_result
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return context.scene.lens_solver.result.status != "NONE"
+
+
+classes = (
+    LENS_SOLVER_PT_view3d_solve,
+    LENS_SOLVER_PT_view3d_result,
+    LENS_SOLVER_PT_clip_solve,
+    LENS_SOLVER_PT_clip_result,
+)
