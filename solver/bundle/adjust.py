@@ -69,18 +69,25 @@ def robust_weight(residual: Array, cauchy: float) -> Array:
     return np.asarray(1 / (1 + (residual**2).sum(axis=1) / cauchy**2))
 
 
+def prior_information(options: BundleOptions) -> Array:
+    """Inverse variances (6,) of the prior on the lens; zero where there is none."""
+    if options.lens_prior_sd is None:
+        return np.zeros(6)
+    return np.asarray(options.lens_prior_sd**-2.0)
+
+
 def _prior_cost(lens: Array, options: BundleOptions) -> float:
-    if options.lens_prior is None or options.lens_prior_sd is None:
+    if options.lens_prior is None:
         return 0.0
-    z = (lens - options.lens_prior) / options.lens_prior_sd
-    return float((z[list(options.free_lens)] ** 2).sum())
+    free = list(options.free_lens)
+    return float((prior_information(options) * (lens - options.lens_prior) ** 2)[free].sum())
 
 
 def _add_prior(eq: NormalEquations, lens: Array, options: BundleOptions) -> None:
-    if options.lens_prior is None or options.lens_prior_sd is None or not options.free_lens:
+    if options.lens_prior is None or not options.free_lens:
         return
     free = np.array(options.free_lens)
-    information = options.lens_prior_sd[free] ** -2
+    information = prior_information(options)[free]
     at = len(eq.gradient) - len(free) + np.arange(len(free))
     eq.U[at, at] += information
     eq.gradient[at] += information * (lens - options.lens_prior)[free]

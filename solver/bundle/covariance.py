@@ -1,0 +1,116 @@
+"""Standard deviations of lens and poses, out of the normal equations of the adjustment.
+
+The inverse of the reduced matrix S is the covariance of poses and lens when all residuals are independent (Laplace;
+Triggs et al. 2000, section 2.1). Those of one track are not: a patch that is placed a little wrong stays so. The
+sandwich S^-1 (sum_p s_p s_p^T) S^-1, with s_p the gradient of all of track p's residuals, allows any correlation within
+a track (White, Maximum likelihood estimation of misspecified models, 1982; Liang and Zeger 1986). The larger of the
+two variances is reported.
+
+The world's own place, turn and size are free: its seven directions G are held by adding G G^T to S, which gives the
+covariance that is smallest among all gauges (inner constraints; Triggs et al. 2000, section 9.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve, qr
+
+from ..geometry.rotation import cross_matrix
+from .adjust import BundleOptions, prior_information, robust_weight
+from .normal_equations import assemble, reduce, structure
+from .residuals import Array, Observations, State, linearise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deviations:
+    """Standard deviations.
+
+    Attributes
+    ----------
+    lens : ndarray of shape (6,)
+        Of `LENS_PARAMETERS`, zero where held.
+    rotation : ndarray of shape (C, 3), radians about the camera's axes
+    position : ndarray of shape (C, 3), scene units along the world's axes
+    """
+
+    lens: Array
+    rotation: Array
+    position: Array
+
+
+def gauge_directions(state: State, n_lens: int) -> Array:
+    """Orthonormal basis (6 C + L, 7) of the changes of poses that no picture shows."""
+    n = len(state.R)
+    G = np.zeros((n, 6, 7))
+    for axis in range(3):
+        G[:, :3, axis] = -state.R[:, :, axis]
+        G[:, 3:, 3 + axis] = -state.R[:, :, axis]
+    G[:, 3:, 6] = state.t
+    full = np.concatenate([G.reshape(6 * n, 7), np.zeros((n_lens, 7))])
+    return np.asarray(qr(full, mode="economic")[0])
+
+
+def deviations(state: State, observations: Observations, options: BundleOptions) -> Deviations:
+    """Standard deviations at the end of an adjustment.
+
+    Parameters
+    ----------
+    state, observations, options
+        As in `adjust`, where it ended.
+    """
+    n, free = len(state.R), np.array(options.free_lens, dtype=np.int64)
+    n_lens = len(free)
+    s = structure(observations, n, len(state.X))
+    lin = linearise(state, observations)
+    weight = robust_weight(lin.residual, options.cauchy)
+    eq = assemble(lin, weight, free, s)
+    at = 6 * n + np.arange(n_lens)
+    eq.U[at, at] += prior_information(options)[free]
+    reduced = reduce(eq, s, observations, 0.0)
+    S = np.triu(reduced.S) + np.triu(reduced.S, 1).T
+    # held as firmly as what the data know on average, so that the matrix stays well conditioned
+    G = gauge_directions(state, n_lens)
+    S += float(np.median(np.diag(S))) * G @ G.T
+    factor = cho_factor(S + 1e-12 * np.diag(np.diag(S)), check_finite=False)
+    inverse = cho_solve(factor, np.eye(len(S)), check_finite=False)
+    inverse -= G @ (G.T @ inverse @ G) @ G.T
+
+    scores = _scores(lin.by_pose, lin.by_lens[:, :, free], lin.residual, weight, observations, n, len(state.X))
+    spread = inverse @ scores.T  # (A, P)
+    sandwich = np.einsum("ap,ap->a", spread, spread)
+    larger = np.sqrt(np.maximum(sandwich / np.maximum(np.diag(inverse), 1e-300), 1.0))
+    covariance = inverse * larger[:, None] * larger[None, :]
+
+    poses = np.stack([covariance[6 * i : 6 * i + 6, 6 * i : 6 * i + 6] for i in range(n)])
+    # c = -R^T t: dc = R^T [t]_x w - R^T v
+    to_centre = np.concatenate([state.R.transpose(0, 2, 1) @ cross_matrix(state.t), -state.R.transpose(0, 2, 1)], axis=2)
+    centre = np.einsum("fij,fjk,fik->fi", to_centre, poses, to_centre)
+    lens = np.zeros(6)
+    lens[free] = np.sqrt(np.diag(covariance)[6 * n :])
+    return Deviations(
+        lens=lens,
+        rotation=np.sqrt(np.maximum(np.einsum("fii->fi", poses)[:, :3], 0)),
+        position=np.sqrt(np.maximum(centre, 0)),
+    )
+
+
+def _scores(
+    by_pose: Array,
+    by_lens: Array,
+    residual: Array,
+    weight: NDArray[np.float64],
+    observations: Observations,
+    n_cameras: int,
+    n_points: int,
+) -> Array:
+    """s_p (P, 6 C + L): at the optimum the part that goes through the point's own position vanishes."""
+    weighted = residual * weight[:, None]
+    scores = np.zeros((n_points, 6 * n_cameras + by_lens.shape[2]))
+    pose = np.einsum("nij,ni->nj", by_pose, weighted)
+    scores[observations.point[:, None], 6 * observations.camera[:, None] + np.arange(6)] = pose
+    starts = np.searchsorted(observations.point, np.arange(n_points))
+    scores[:, 6 * n_cameras :] = np.add.reduceat(np.einsum("nij,ni->nj", by_lens, weighted), starts, axis=0)
+    return scores
