@@ -1,9 +1,9 @@
-"""Install a built zip into a clean profile, enable, disable; write what was seen as JSON.
+"""Install a built zip into a clean profile, enable, solve, disable; write what was seen as JSON.
 
 Started by test_package.py inside a Blender program or a Python with the bpy wheel, with
 BLENDER_USER_RESOURCES naming an empty folder:
 
-    ... install_zip.py -- ZIP REPORT
+    ... install_zip.py -- ZIP REPORT FOOTAGE
 """
 
 from __future__ import annotations
@@ -42,8 +42,27 @@ def enable_anew() -> float:
     return time.perf_counter() - start
 
 
+def solve(footage: Path) -> dict[str, object]:
+    """Solve footage as the button does; return what an artist would find."""
+    scene = bpy.context.scene
+    settings = scene.lens_solver
+    settings.clip = bpy.data.movieclips.load(str(footage))
+    finished = bpy.ops.lens_solver.solve_camera()
+    places = set()
+    for frame in (scene.frame_start, scene.frame_end):
+        scene.frame_set(frame)
+        places.add(tuple(scene.camera.matrix_world.translation))
+    return {
+        "finished": sorted(finished),
+        "status": settings.result.status,
+        "focal_px": scene.camera.data.lens / scene.camera.data.sensor_width * scene.render.resolution_x,
+        "frames": scene.frame_end - scene.frame_start + 1,
+        "moved": len(places) == 2,
+    }
+
+
 def main() -> None:
-    zip_path, report_path = map(Path, sys.argv[sys.argv.index("--") + 1 :])
+    zip_path, report_path, footage = map(Path, sys.argv[sys.argv.index("--") + 1 :])
     report: dict[str, object] = {"before": registered()}
 
     result = bpy.ops.extensions.package_install_files(
@@ -70,6 +89,8 @@ def main() -> None:
         except ImportError as error:
             imports[name] = f"failed: {error}"
     report["imports"] = imports
+
+    report["solve"] = solve(footage)
 
     bpy.ops.preferences.addon_disable(module=MODULE)
     report["after"] = registered()

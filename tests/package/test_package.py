@@ -20,6 +20,7 @@ import pytest
 from vendor import wheels
 
 ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "tests" / "data" / "sample"
 PROGRAM = Path(__file__).with_name("install_zip.py")
 ENABLE_SECONDS = 0.2
 
@@ -145,9 +146,11 @@ def python_of(command: Command) -> str:
 
 
 @pytest.mark.parametrize("command", blenders(), ids=name_of)
-def test_install_enable_disable(zips: dict[str, Path], command: Command, tmp_path: Path) -> None:
+def test_install_enable_solve_disable(zips: dict[str, Path], command: Command, tmp_path: Path) -> None:
     report_path = tmp_path / "report.json"
-    result = run_blender(command, tmp_path, str(zips[wheels.this_platform()]), str(report_path))
+    result = run_blender(
+        command, tmp_path, str(zips[wheels.this_platform()]), str(report_path), str(SAMPLE / "sample.mp4")
+    )
     output = result.stdout + result.stderr
     python = python_of(command)
     if python not in wheels.PYTHONS:
@@ -172,5 +175,13 @@ def test_install_enable_disable(zips: dict[str, Path], command: Command, tmp_pat
     for name, origin in report["imports"].items():
         assert origin.startswith(site) == (name != "numpy"), f"{name}: {origin}"
         assert not origin.startswith("failed"), f"{name}: {origin}"
+
+    truth = json.loads((SAMPLE / "truth.json").read_text(encoding="utf-8"))
+    solve = report["solve"]
+    assert solve["finished"] == ["FINISHED"]
+    assert solve["status"] in {"SOLVED", "WARNINGS"}
+    assert solve["frames"] == len(truth["frames"])
+    assert solve["moved"]
+    assert solve["focal_px"] == pytest.approx(truth["frames"][0]["focal_px"], rel=0.01)
 
     assert report["after"] == []
