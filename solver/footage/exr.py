@@ -119,7 +119,8 @@ def _pictures(channels: tuple[ExrChannel, ...]) -> list[tuple[int, tuple[str, ..
                 rank = 0 if not layer else 2 if main else 4
                 found.append((rank, tuple(names[colour] for colour in colours)))
         grey_rank = 1 if not layer else 3 if main else 5
-        found += [(grey_rank, (names[grey],)) for grey in _GREYS if grey in names]
+        if "x" not in names:  # else Y is a coordinate, of a normal or a motion vector
+            found += [(grey_rank, (names[grey],)) for grey in _GREYS if grey in names]
         others = [full for last, full in names.items() if last not in _NO_PICTURE]
         if len(others) == 1:
             found.append((6, (others[0],)))

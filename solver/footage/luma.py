@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 _LUMA_FIRST = re.compile(r"(yuv[aj]?4\d\dp|gray|nv|p)\d*(le)?")  # planar or semi-planar, little-endian
 _HIGH_BITS = re.compile(r"p[024]1\d(le)?")  # formats that keep their 10 or 12 bits at the upper end of 16
+_THREADS = 1  # swscale's threads overwrite the beginning of each other's lines now and then (libswscale 9.5)
 
 
 def luminance_of_frame(frame: av.VideoFrame) -> NDArray[np.uint8] | NDArray[np.float32]:
@@ -32,7 +33,8 @@ def luminance_of_frame(frame: av.VideoFrame) -> NDArray[np.uint8] | NDArray[np.f
     name, bits = frame.format.name, frame.format.components[0].bits
     plane = frame.planes[0]
     if not _LUMA_FIRST.fullmatch(name) or plane.line_size <= 0:
-        frame = frame.reformat(format="gray" if bits <= 8 else "gray16le", dst_color_range=ColorRange.JPEG)
+        grey = "gray" if bits <= 8 else "gray16le"
+        frame = frame.reformat(format=grey, dst_color_range=ColorRange.JPEG, threads=_THREADS)
         return _stretch(_first_plane(frame, 2 if bits > 8 else 1), 8 if bits <= 8 else 16, True)
     luma = _first_plane(frame, 2 if bits > 8 else 1)
     if _HIGH_BITS.fullmatch(name):
@@ -43,7 +45,8 @@ def luminance_of_frame(frame: av.VideoFrame) -> NDArray[np.uint8] | NDArray[np.f
 def rgb_of_frame(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """Convert a decoded frame to RGB, uint8 of shape (H, W, 3), before rotation."""
     source = ColorRange.JPEG if _is_full_range(frame) else ColorRange.MPEG
-    return frame.to_ndarray(format="rgb24", src_color_range=source, dst_color_range=ColorRange.JPEG)
+    rgb = frame.reformat(format="rgb24", src_color_range=source, dst_color_range=ColorRange.JPEG, threads=_THREADS)
+    return rgb.to_ndarray()
 
 
 def rotate(pixels: NDArray, quarter_turns: int) -> NDArray:

@@ -30,6 +30,7 @@ _MAX_THREADS = 8  # each of the decoder's threads holds frames of its own
 _MAX_PIXELS = 1 << 28  # a limit to what a broken header makes the decoder allocate
 _DEFAULT_RATE = 24.0
 _REMEDY = "copy or export it again, or convert it to an image sequence"
+_ENOUGH_STAMPS, _RATE_TOLERANCE = 5, 0.02  # Matroska rounds times to a thousandth of a second
 _SEEK_OVER = 48  # this many frames are decoded sooner than jumped over
 
 
@@ -65,7 +66,7 @@ class VideoFootage(Footage):
             )
         with self._open() as (container, stream):
             first = next(self._decoded(stream, container), None)
-            rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+            rate = _frame_rate(stream, index.time_stamps)
             aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
             metadata = rename_attributes(dict(stream.metadata) | dict(container.metadata))
         if first is None:
@@ -88,7 +89,7 @@ class VideoFootage(Footage):
             first_file=path,
             kind="video",
             size=self._stored_size[::-1] if lying else self._stored_size,
-            frame_rate=float(rate) if rate else _DEFAULT_RATE,
+            frame_rate=rate or _DEFAULT_RATE,
             frame_rate_known=bool(rate),
             frame_numbers=np.arange(1, n_frames + 1, dtype=np.int64),
             bit_depth=max(first.format.components[0].bits, 8),
@@ -197,3 +198,14 @@ class VideoFootage(Footage):
                 return stream
         what = "only sound" if container.streams.audio else "no video"
         raise InputError(f"{self.path} holds {what}: choose a video file or a folder of frames.")
+
+
+def _frame_rate(stream: VideoStream, time_stamps: tuple[int, ...]) -> float | None:
+    """The average rate that the file states, unless the time stamps of all frames contradict it (a variable rate)."""
+    stated = stream.average_rate or stream.guessed_rate or stream.base_rate
+    rate = float(stated) if stated else None
+    if len(time_stamps) >= _ENOUGH_STAMPS and stream.time_base:
+        measured = (len(time_stamps) - 1) / float((time_stamps[-1] - time_stamps[0]) * stream.time_base)
+        if rate is None or abs(measured / rate - 1) > _RATE_TOLERANCE:
+            rate = measured
+    return rate

@@ -56,7 +56,7 @@ def read_index(container: InputContainer, stream: VideoStream, file_size: int) -
         If the packets cannot be read.
     """
     family = set(container.format.name.split(","))
-    if "mov" in family and stream.frames == len(stream.index_entries) > 0:
+    if "mov" in family and stream.frames > 0 and len(stream.index_entries) > 0:  # no frames: written in fragments
         shown = [entry for entry in stream.index_entries if not entry.is_discard]
         n_present = sum(entry.pos + entry.size <= file_size for entry in shown)
         return VideoIndex(n_frames=n_present, n_announced=len(shown), is_exact=True)
@@ -96,7 +96,7 @@ def _announced(container: InputContainer, stream: VideoStream, stamps: list[int]
     if duration is None or len(stamps) < 2 or not stream.time_base:
         return 0
     interval = float(np.median(np.diff(stamps)) * stream.time_base)
-    covered = float((stamps[-1] - stamps[0]) * stream.time_base) + interval
+    covered = float((stamps[-1] - min(stamps[0], 0)) * stream.time_base) + interval  # durations count from zero
     if duration - covered <= max(_TOLERANCE_SHARE * duration, _TOLERANCE_FRAMES * interval):
         return 0
     return round(n_frames * duration / covered)

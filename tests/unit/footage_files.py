@@ -81,6 +81,7 @@ def write_video(
     """Encode frames; `times` are in thousandths of a second, 0, 1, 2, .. frames by default."""
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
+        stream.bit_rate = 20_000_000  # the default is made for small moving pictures
         stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, frames[0].format.name
         stream.codec_context.color_range = frames[0].color_range
         stream.codec_context.time_base = Fraction(1, 1000) if times else Fraction(1, rate)

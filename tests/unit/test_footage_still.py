@@ -180,7 +180,7 @@ def test_a_jpeg_made_by_libav_is_read(tmp_path: Path) -> None:
     encoder = av.CodecContext.create("mjpeg", "w")
     encoder.width, encoder.height, encoder.pix_fmt, encoder.color_range = 71, 45, "yuvj420p", 2
     encoder.options, encoder.time_base, encoder.framerate = {"qmin": "1", "qmax": "1"}, Fraction(1, 25), 25
-    rgb = av.VideoFrame.from_ndarray(np.dstack([picture] * 3), format="rgb24").reformat(format="yuvj420p")
+    rgb = av.VideoFrame.from_ndarray(np.dstack([picture] * 3), format="rgb24").reformat(format="yuvj420p", threads=1)
     packets = encoder.encode(rgb) + encoder.encode(None)
     (tmp_path / "a.jpg").write_bytes(b"".join(bytes(packet) for packet in packets))
     grey = read(tmp_path / "a.jpg").pixels
