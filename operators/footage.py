@@ -23,10 +23,9 @@ def first_frame(path: Path) -> Path:
     numbered = [
         (int(found[1]), name)
         for name in os.listdir(path.parent)  # noqa: PTH208 - only names are needed, of folders that may be large
-        if (found := alike.match(name)) and len(found[1]) >= len(digits.lstrip("0") or "0")
+        if (found := alike.match(name)) and (len(found[1]) == len(digits) or "0" not in (found[1][0], digits[0]))
     ]
-    same_padding = [entry for entry in numbered if len(entry[1]) == len(path.name)] or numbered
-    return path.with_name(min(same_padding)[1]) if same_padding else path
+    return path.with_name(min(numbered)[1]) if numbered else path
 
 
 def first_picture(folder: Path) -> Path | None:

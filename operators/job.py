@@ -12,13 +12,14 @@ import queue
 import threading
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import bpy
 
 from ..solver.errors import Cancelled, SolverError
 from ..solver.progress import Progress
+from .job_state import IDLE, State, states
 
 INTERVAL_S = 0.1
 
@@ -30,33 +31,7 @@ _INTERNAL_ERROR = "Internal error, see the console"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """What the panels show of the work on a scene.
-
-    Attributes
-    ----------
-    running : bool
-    fraction : float, 0 to 1
-    message : str
-        The stage the work is at.
-    failure : str
-        Why the last attempt failed; empty where it did not.
-    """
-
-    running: bool = False
-    fraction: float = 0.0
-    message: str = ""
-    failure: str = ""
-
-
-_states: dict[int, State] = {}
-_workers: dict[int, Worker] = {}
-
-
-def state_of(scene: bpy.types.Scene) -> State:
-    """The state of the work on a scene."""
-    return _states.get(scene.session_uid, State())
+_workers: dict[int, Worker] = {}  # by the scene's session_uid
 
 
 class Worker:
@@ -141,7 +116,7 @@ class JobMixIn:
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         self._scene_uid = context.scene.session_uid
-        _states.pop(self._scene_uid, None)
+        states.pop(self._scene_uid, None)
         task = self.prepare(context)
         if bpy.app.background or not self.options.is_invoke:
             return self._conclude(context, lambda: task(Progress()))
@@ -152,7 +127,7 @@ class JobMixIn:
         worker = self._worker
         if event.type == "ESC" and event.value == "PRESS":
             worker.request_stop()
-            self._show(context, replace(_states.get(self._scene_uid, State()), message="Stopping"))
+            self._show(context, replace(states.get(self._scene_uid, IDLE), message="Stopping"))
             return {"RUNNING_MODAL"}
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
@@ -212,9 +187,9 @@ class JobMixIn:
 
     def _show(self, context: bpy.types.Context, state: State) -> None:
         """Show the state in the panels and in the status bar; nothing is redrawn where nothing has changed."""
-        if _states.get(self._scene_uid) == state:
+        if states.get(self._scene_uid) == state:
             return
-        _states[self._scene_uid] = state
+        states[self._scene_uid] = state
         if state.running:
             _set_status(f"Lens Solver: {state.message}, {state.fraction:.0%}. Esc cancels")
         _redraw(context.window_manager)
@@ -222,7 +197,7 @@ class JobMixIn:
     def _clean_up(self, context: bpy.types.Context) -> None:
         """What every exit does; the state of a failure is written afterwards."""
         _workers.pop(self._scene_uid, None)
-        _states.pop(self._scene_uid, None)
+        states.pop(self._scene_uid, None)
         if self._worker.timer is not None:
             context.window_manager.event_timer_remove(self._worker.timer)
             self._worker.timer = None
@@ -241,7 +216,7 @@ def stop_all() -> None:
     """Stop all work: the add-on is being disabled."""
     workers = list(_workers.values())
     _workers.clear()
-    _states.clear()
+    states.clear()
     for worker in workers:
         worker.request_stop()
         if worker.timer is not None:

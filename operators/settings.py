@@ -17,7 +17,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import job
+from . import job_state
 
 if TYPE_CHECKING:
     from ..solver.pipeline import SolveOptions
@@ -165,7 +165,7 @@ class LENS_SOLVER_PG_settings(bpy.types.PropertyGroup):
     is_solving: BoolProperty(
         name="Solving",
         description="Whether this scene is being solved",
-        get=lambda self: job.state_of(self.id_data).running,
+        get=job_state.is_running,
     )
     progress: FloatProperty(
         name="Progress",
@@ -173,17 +173,17 @@ class LENS_SOLVER_PG_settings(bpy.types.PropertyGroup):
         subtype="FACTOR",
         min=0.0,
         max=1.0,
-        get=lambda self: job.state_of(self.id_data).fraction,
+        get=job_state.fraction,
     )
     progress_text: StringProperty(
         name="Stage",
         description="What the work is at",
-        get=lambda self: job.state_of(self.id_data).message,
+        get=job_state.message,
     )
     failure: StringProperty(
         name="Failure",
         description="Why the last attempt of this session failed",
-        get=lambda self: job.state_of(self.id_data).failure,
+        get=job_state.failure,
     )
 
 

@@ -31,6 +31,8 @@ def load_package() -> ModuleType:
 
 load_package()
 
+from stand_in import StandIn  # noqa: E402 - needs the package
+
 
 @pytest.fixture(autouse=True)
 def empty_file() -> None:
@@ -64,3 +66,11 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def portrait_footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, 360 x 640."""
     return _frames(tmp_path_factory.mktemp("portrait"), 360, 640)
+
+
+@pytest.fixture
+def solver(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """A stand-in for the solver's footage and pipeline."""
+    stand_in = StandIn()
+    stand_in.install(monkeypatch.setitem)
+    return stand_in

@@ -4,62 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import bpy
-import numpy as np
 import pytest
 from lens_solver.operators import command_line
 from lens_solver.solver import errors
-from lens_solver.solver import lens as lens_module
-from lens_solver.solver import types as solver_types
-from synthetic_solve import make_solve
-
-
-class StandIn:
-    """What the solver's modules offer, without their work."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.options: list[Any] = []
-        self.error: Exception | None = None
-
-    def open_footage(self, path: str) -> Any:
-        folder = Path(path)
-        if not folder.is_dir():
-            raise errors.InputError(f"There is no {path}: name a video, a folder of frames or a pattern.")
-        return SimpleNamespace(
-            name=folder.name,
-            first_file=folder / "frame.1001.png",
-            kind="sequence",
-            images=lambda indices: (np.full((360, 640, 3), 90, dtype=np.uint8) for _ in indices),
-        )
-
-    def solve(self, footage: Any, options: Any, progress: Callable[[float, str], None]) -> Any:
-        self.calls.append(footage.name)
-        self.options.append(options)
-        progress(0.1, "Tracking")
-        progress(0.6, "Tracking")
-        progress(0.8, "Solving")
-        if self.error is not None:
-            raise self.error
-        return make_solve(solver_types, lens_module, name=footage.name, first_file=str(footage.first_file))
-
-
-@pytest.fixture
-def solver(monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    stand_in = StandIn()
-    footage = ModuleType("lens_solver.solver.footage")
-    footage.open_footage = stand_in.open_footage
-    pipeline = ModuleType("lens_solver.solver.pipeline")
-    pipeline.SolveOptions, pipeline.solve = SimpleNamespace, stand_in.solve
-    monkeypatch.setitem(sys.modules, footage.__name__, footage)
-    monkeypatch.setitem(sys.modules, pipeline.__name__, pipeline)
-    return stand_in
+from stand_in import StandIn
 
 
 def names(folder: Path) -> list[str]:
