@@ -1,7 +1,9 @@
 """Frames that are OpenEXR files: which part and channels are the picture, and its place in the frame.
 
 The frame is the display window. Renderers write less (a crop) or more (overscan) in the data window: what is missing is
-black, what lies outside is left away, so that the frame stays the same however the data window moves.
+black, what lies outside is left away, so that the frame stays the same however the data window moves. Blender's clips
+(4.5) show the data window alone; `metadata["data_window"]` says, where the two differ, which pixels of the frame that
+is: first x, first y, last x, last y.
 
 The picture is the first of these that the file has, in the order of its parts: R, G, B; Y (with or without colour
 difference); the colour channels of a layer, a combined or beauty layer first; a single channel that is no depth, alpha
@@ -49,7 +51,9 @@ class ExrReader:
         part = parts[index]
         metadata = rename_attributes(parts[0].attributes | part.attributes)
         if part.data_window != part.display_window:
-            metadata["data_window"] = part.data_window
+            left, top = part.display_window[:2]
+            x0, y0, x1, y1 = part.data_window
+            metadata["data_window"] = (x0 - left, y0 - top, x1 - left, y1 - top)
         aspect, rate = part.attributes.get("pixelAspectRatio"), metadata.pop("frame_rate", None)
         return PictureHeader(
             size=_size(part.display_window),

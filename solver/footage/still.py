@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .colour import display_encode, exposure_for, luminance_of, make_usable
 from .exif import read_tags
-from .luma import luminance_of_frame
+from .luma import luminance_of_frame, rgb_of_frame
 from .picture_header import (
     JPEG_START,
     PNG_START,
@@ -102,9 +102,9 @@ class StillReader:
         """Decode a frame to (H, W), uint8 or float32 in 0..255; raises InputError."""
         data = _checked(path)
         if data.startswith(JPEG_START):
-            grey = _jpeg_luminance(path, data)
-            if grey is not None:
-                return grey
+            frame = _decode_jpeg(path, data)
+            if frame is not None:
+                return luminance_of_frame(frame)
         grey = _decode(path, data, cv2.IMREAD_UNCHANGED if _is_linear(data) else _GREY)
         if grey.dtype == np.uint8:
             return grey
@@ -115,6 +115,10 @@ class StillReader:
     def rgb(self, path: Path) -> NDArray[np.uint8]:
         """Decode a frame to (H, W, 3) uint8 display RGB; raises InputError."""
         data = _checked(path)
+        if data.startswith(JPEG_START):
+            frame = _decode_jpeg(path, data)
+            if frame is not None:
+                return rgb_of_frame(frame)
         if not _is_linear(data):
             return cv2.cvtColor(_decode(path, data, cv2.IMREAD_COLOR | _STORED), cv2.COLOR_BGR2RGB)
         stored = _decode(path, data, cv2.IMREAD_UNCHANGED)
@@ -153,8 +157,8 @@ def _decode(path: Path, data: bytes, flags: int) -> NDArray:
     return pixels
 
 
-def _jpeg_luminance(path: Path, data: bytes) -> NDArray[np.uint8] | None:
-    """Decode strictly; None for the kinds of JPEG that libavcodec does not know (CMYK, arithmetic coding)."""
+def _decode_jpeg(path: Path, data: bytes) -> av.VideoFrame | None:
+    """Decode strictly; None for kinds of JPEG without a luma plane (RGB, CMYK) or unknown to libavcodec."""
     decoder = av.CodecContext.create("mjpeg", "r")
     decoder.thread_count = 1
     decoder.options = {"err_detect": "explode"}
@@ -162,11 +166,11 @@ def _jpeg_luminance(path: Path, data: bytes) -> NDArray[np.uint8] | None:
         frames = decoder.decode(av.Packet(data))
     except av.error.PatchWelcomeError:
         return None
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except av.FFmpegError as error:
         raise damaged(path, "damaged") from error
     if not frames or frames[0].format.is_rgb or len(frames[0].format.components) not in (1, 3):
         return None
-    return luminance_of_frame(frames[0])
+    return frames[0]
 
 
 def _is_linear(data: bytes) -> bool:

@@ -115,7 +115,7 @@ def test_the_frame_is_the_display_window(tmp_path: Path) -> None:
     assert overscan == pytest.approx(full, abs=1e-3)
     assert np.array_equal(crop[3:40, 5:60], full[3:40, 5:60])
     assert not crop[:3].any() and not crop[40:].any() and not crop[:, :5].any() and not crop[:, 60:].any()
-    assert footage.frame_metadata(1)["data_window"] == (15, 23, 69, 59) and "data_window" not in footage.metadata
+    assert footage.frame_metadata(1)["data_window"] == (5, 3, 59, 39) and "data_window" not in footage.metadata
 
 
 def test_the_exposure_of_the_first_frame_holds_for_the_shot(tmp_path: Path) -> None:
