@@ -1,7 +1,7 @@
 """Blender's own undistortion, through its compositor, against the solver's lens.
 
-From 5.0 the node grows the picture to what undistortion uncovers, and a growth by an odd number of pixels moves the
-picture by half of one: the principal point here is one with which it grows by an even number.
+Blender 4.5 and later grow the picture to what undistortion uncovers and then cut it back, which may move the whole of
+it by half a pixel or one: so a common offset of up to one pixel is taken out before the comparison.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def spot_centre(picture: np.ndarray, near: np.ndarray) -> np.ndarray:
 
 
 def test_blender_undistorts_as_the_solver_does(tmp_path: Path) -> None:
-    lens = lens_module.BrownConradyLens(size=SIZE, principal_point=np.array([83.5, 44.0]), k=np.array([-0.25, 0.08, 0]))
+    lens = lens_module.BrownConradyLens(size=SIZE, principal_point=np.array([83.5, 39.0]), k=np.array([-0.25, 0.08, 0]))
     straight = np.array([[20.0, 14.0], [80.0, 12.0], [142.0, 20.0], [24.0, 70.0], [84.0, 44.0], [138.0, 74.0]])
     rays = np.c_[(straight - lens.principal_point) / FOCAL, np.ones(len(straight))]
     seen = lens.project(rays, FOCAL)
@@ -101,4 +101,6 @@ def test_blender_undistorts_as_the_solver_does(tmp_path: Path) -> None:
 
     picture = undistort_in_blender(source, bpy.context.scene.active_clip, tmp_path)
     found = np.array([spot_centre(picture, near) for near in straight])
-    np.testing.assert_allclose(found, straight, atol=0.1)
+    offset = (found - straight).mean(axis=0)
+    assert np.abs(offset).max() < 1.1
+    np.testing.assert_allclose(found - offset, straight, atol=0.06)
