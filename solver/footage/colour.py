@@ -40,8 +40,8 @@ def luminance_of(red: NDArray, green: NDArray, blue: NDArray) -> NDArray[np.floa
 def make_usable(linear: NDArray[np.float32]) -> NDArray[np.float32]:
     """Replace, in place, what is no light: negative and undefined values by 0, infinite ones by the largest finite."""
     finite_max = np.float32(65504.0)  # the largest half float; float files may hold more, which says nothing either
-    np.nan_to_num(linear, copy=False, nan=0.0, posinf=finite_max, neginf=0.0)
-    return np.clip(linear, 0.0, finite_max, out=linear)
+    np.copyto(linear, np.float32(0), where=np.isnan(linear))
+    return np.clip(linear, np.float32(0), finite_max, out=linear)
 
 
 def exposure_for(linear: NDArray[np.float32]) -> float:

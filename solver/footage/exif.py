@@ -77,8 +77,9 @@ def camera_metadata(tags: Tags) -> dict[str, object]:
 
 def _positive(tags: Tags, tag: int) -> float | None:
     value = tags.get(tag)
-    usable = isinstance(value, list) and value and math.isfinite(value[0]) and value[0] > 0
-    return float(value[0]) if usable else None
+    if not isinstance(value, list) or not value or not math.isfinite(value[0]) or value[0] <= 0:
+        return None
+    return float(value[0])
 
 
 def _read_directory(file: BinaryIO, order: str, offset: int) -> Tags:

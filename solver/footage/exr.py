@@ -148,7 +148,7 @@ def _place(path: Path, pixels: NDArray, part: ExrPart) -> NDArray[np.float32]:
     if pixels.shape != _size(part.data_window)[::-1]:
         raise damaged(path, "damaged, or its channels differ in size")
     if part.data_window == part.display_window:
-        return pixels.astype(np.float32)
+        return pixels.astype(np.float32, order="C")
     (x0, y0, x1, y1), (left, top, right, bottom) = part.data_window, part.display_window
     width, height = _size(part.display_window)
     placed = np.zeros((height, width), np.float32)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeGuard
 
 import numpy as np
 
@@ -145,7 +145,7 @@ def _part(raw: dict[str, tuple[str, bytes]], flags: int) -> ExrPart:
     )
 
 
-def _is_box(value: object) -> bool:
+def _is_box(value: object) -> TypeGuard[Box]:
     if not isinstance(value, tuple) or len(value) != 4:
         return False
     width, height = value[2] - value[0] + 1, value[3] - value[1] + 1

@@ -46,7 +46,7 @@ def rgb_of_frame(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """Convert a decoded frame to RGB, uint8 of shape (H, W, 3), before rotation."""
     source = ColorRange.JPEG if _is_full_range(frame) else ColorRange.MPEG
     rgb = frame.reformat(format="rgb24", src_color_range=source, dst_color_range=ColorRange.JPEG, threads=_THREADS)
-    return rgb.to_ndarray()
+    return np.asarray(rgb.to_ndarray(), np.uint8)
 
 
 def rotate(pixels: NDArray, quarter_turns: int) -> NDArray:
@@ -56,7 +56,9 @@ def rotate(pixels: NDArray, quarter_turns: int) -> NDArray:
 
 def _first_plane(frame: av.VideoFrame, n_bytes: int) -> NDArray:
     plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width * n_bytes]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
+        : frame.height, : frame.width * n_bytes
+    ]
     return rows if n_bytes == 1 else rows.view("<u2")
 
 

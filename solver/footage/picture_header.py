@@ -91,12 +91,12 @@ def sound_png(data: bytes) -> bytes:
         kind, end = bytes(view[position + 4 : position + 8]), position + 12 + length
         if end > len(data):
             break
+        if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+            raise DamagedFile("damaged")
         if kind in _PNG_PICTURE:
-            if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
-                raise DamagedFile("damaged")
             picture.append(bytes(view[position:end]))
-            if kind == b"IEND":
-                return b"".join(picture)
+        if kind == b"IEND":
+            return b"".join(picture)
         position = end
     raise DamagedFile("cut short")
 

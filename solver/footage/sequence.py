@@ -88,8 +88,7 @@ class SequenceFootage(Footage):
             pixels = self._reader.luminance(self._files[index])
             self._check_size(self._files[index], (pixels.shape[1], pixels.shape[0]))
             number = int(self.frame_numbers[index])
-            time = (number - first) / self.frame_rate
-            yield Frame(index=index, number=number, time=time, pixels=np.ascontiguousarray(pixels))
+            yield Frame(index=index, number=number, time=(number - first) / self.frame_rate, pixels=pixels)
 
     def _decode_colour(self, indices: list[int]) -> Iterator[NDArray[np.uint8]]:
         for index in indices:

@@ -8,7 +8,7 @@ the decoder could patch is passed on and noted in `damaged_frames`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -142,7 +142,7 @@ class VideoFootage(Footage):
         if n_done < stop:
             raise InputError(f"{self.path} is damaged: only {n_done} of {len(self)} frames can be decoded; {_REMEDY}.")
 
-    def _after_jump(self, start: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    def _after_jump(self, start: int) -> Generator[tuple[int, av.VideoFrame]]:
         """Yield frames from the key frame before `start` on; nothing where the file does not allow to jump."""
         if not self._time_stamps:
             with self._open() as (container, stream):
