@@ -26,7 +26,7 @@ from .camera_names import rename_attributes
 from .luma import luminance_of_frame, rgb_of_frame, rotate
 from .video_index import read_index, scan_packets
 
-_MAX_THREADS = 8  # each of the decoder's threads holds frames of its own
+_N_THREADS = min(os.cpu_count() or 1, 8)  # each of the decoder's threads holds frames of its own
 _MAX_PIXELS = 1 << 28  # a limit to what a broken header makes the decoder allocate
 _DEFAULT_RATE = 24.0
 _REMEDY = "copy or export it again, or convert it to an image sequence"
@@ -60,17 +60,18 @@ class VideoFootage(Footage):
             raise InputError(f"{path} is empty: {_REMEDY}.")
         with self._open() as (container, stream):
             index = read_index(container, stream, file_size)
-        if index.n_frames < index.n_announced:
+            whole = index.n_frames >= index.n_announced
+            first = self._first_frame(container, stream) if whole and index.is_from_header else None
+            metadata = rename_attributes(dict(stream.metadata) | dict(container.metadata))
+            rate = _frame_rate(stream, index.time_stamps)
+            aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+        if not whole:
             raise InputError(
                 f"{path} is cut short: {index.n_frames} of {index.n_announced} frames are in the file; {_REMEDY}."
             )
-        with self._open() as (container, stream):
-            first = next(self._decoded(stream, container), None)
-            rate = _frame_rate(stream, index.time_stamps)
-            aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-            metadata = rename_attributes(dict(stream.metadata) | dict(container.metadata))
-        if first is None:
-            raise InputError(f"{path} holds no frame that can be decoded: {_REMEDY}.")
+        if first is None:  # the packets were read to count them
+            with self._open() as (container, stream):
+                first = self._first_frame(container, stream)
         self._turns = round(first.rotation / 90) % 4
         self._stored_size = (first.width, first.height)
         self._first_time = first.time or 0.0
@@ -160,9 +161,17 @@ class VideoFootage(Footage):
         with self._open() as (container, stream):
             return sum(1 for _ in self._decoded(stream, container))
 
-    def _decoded(self, stream: VideoStream, container: InputContainer) -> Iterator[av.VideoFrame]:
+    def _first_frame(self, container: InputContainer, stream: VideoStream) -> av.VideoFrame:
+        first = next(self._decoded(stream, container, n_threads=1), None)  # more threads would decode more frames
+        if first is None:
+            raise InputError(f"{self.path} holds no frame that can be decoded: {_REMEDY}.")
+        return first
+
+    def _decoded(
+        self, stream: VideoStream, container: InputContainer, n_threads: int = _N_THREADS
+    ) -> Iterator[av.VideoFrame]:
         stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = min(os.cpu_count() or 1, _MAX_THREADS)
+        stream.codec_context.thread_count = n_threads
         n_done = 0
         try:
             for packet in container.demux(stream):

@@ -33,12 +33,14 @@ class VideoIndex:
     n_frames : int, frames in the file
     n_announced : int, frames that the header promises; more than `n_frames` if the file is cut short
     is_exact : bool, False if only decoding tells how many frames there are
+    is_from_header : bool, True if no packet was read
     time_stamps : tuple of int, rising, in units of the stream's time base, one a frame; empty if not known
     """
 
     n_frames: int
     n_announced: int
     is_exact: bool
+    is_from_header: bool = False
     time_stamps: tuple[int, ...] = ()
 
 
@@ -59,7 +61,7 @@ def read_index(container: InputContainer, stream: VideoStream, file_size: int) -
     if "mov" in family and stream.frames > 0 and len(stream.index_entries) > 0:  # no frames: written in fragments
         shown = [entry for entry in stream.index_entries if not entry.is_discard]
         n_present = sum(entry.pos + entry.size <= file_size for entry in shown)
-        return VideoIndex(n_frames=n_present, n_announced=len(shown), is_exact=True)
+        return VideoIndex(n_frames=n_present, n_announced=len(shown), is_exact=True, is_from_header=True)
     whole = bool(family & _WHOLE_FRAME_CONTAINERS) or stream.codec_context.name in _WHOLE_FRAME_CODECS
     return scan_packets(container, stream, is_exact=whole)
 
