@@ -251,7 +251,7 @@ def _write_blend(solve: Solve, target: _Target) -> tuple[str, ...]:
 
         # not read_factory_settings: that would disable an installed extension while it runs
         bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-        made = build_scene(solve, bpy.context.scene)
+        made = build_scene(solve, bpy.data.scenes[0])
         _look_through_camera()
         _keep_edited(target)
         with whole_file(target.blend) as temporary:

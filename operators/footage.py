@@ -10,6 +10,8 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
+from . import job
+
 _LAST_NUMBER = re.compile(r"^(.*?)(\d+)(\D*)$")
 
 
@@ -60,11 +62,11 @@ class LENS_SOLVER_OT_choose_footage(bpy.types.Operator):
         name="Show Pictures", description="Show pictures in the file browser", default=True, options={"HIDDEN"}
     )
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:  # noqa: ARG002 - Blender's call
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> job.Status:  # noqa: ARG002 - Blender's call
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> job.Status:
         path = Path(bpy.path.abspath(self.filepath)) if self.filepath else None
         if path is None or not path.exists():
             self.report({"ERROR"}, f"{path or 'Nothing'} does not exist: choose a video or a frame of a sequence")

@@ -13,7 +13,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
@@ -97,7 +97,16 @@ class Worker:
         self._reports.put((fraction, message))
 
 
-class JobMixIn:
+# What Blender wants an operator's functions to return: a set of one of its status words.
+Status = set[Any]
+
+if TYPE_CHECKING:
+    _Operator = bpy.types.Operator
+else:
+    _Operator = object  # the operator itself derives from Blender's class: a base must not be one unregistered
+
+
+class JobMixIn(_Operator):
     """An operator whose work takes long.
 
     A subclass says what the work is (`prepare`) and what becomes of its result (`finish`).
@@ -114,7 +123,7 @@ class JobMixIn:
     def finish(self, scene: bpy.types.Scene, result: Any) -> None:
         """Build the result; runs on the main thread."""
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Status:
         self._scene_uid = context.scene.session_uid
         states.pop(self._scene_uid, None)
         task = self.prepare(context)
@@ -123,7 +132,7 @@ class JobMixIn:
         self._start(context, Worker(task))
         return {"RUNNING_MODAL"}
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Status:
         worker = self._worker
         if event.type == "ESC" and event.value == "PRESS":
             worker.request_stop()
@@ -161,7 +170,7 @@ class JobMixIn:
         worker.start()
         self._show(context, State(running=True, message="Reading the footage"))
 
-    def _conclude(self, context: bpy.types.Context, result: Callable[[], Any]) -> set[str]:
+    def _conclude(self, context: bpy.types.Context, result: Callable[[], Any]) -> Status:
         """Finish with the result; the one place where what can go wrong is told to the artist."""
         try:
             found = result()
@@ -205,9 +214,9 @@ class JobMixIn:
         _redraw(context.window_manager)
 
 
-def request_stop(scene: bpy.types.Scene) -> None:
+def request_stop(scene: bpy.types.Scene | None) -> None:
     """Ask the work on a scene to stop."""
-    worker = _workers.get(scene.session_uid)
+    worker = _workers.get(scene.session_uid) if scene else None
     if worker is not None:
         worker.request_stop()
 
@@ -233,7 +242,7 @@ def _set_status(text: str | None) -> None:
         workspace.status_text_set(text)
 
 
-def _redraw(manager: bpy.types.WindowManager) -> None:
+def _redraw(manager: bpy.types.WindowManager | None) -> None:
     for window in manager.windows:
         for area in window.screen.areas:
             if area.type in {"VIEW_3D", "CLIP_EDITOR"}:

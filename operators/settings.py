@@ -221,7 +221,8 @@ def store_result(result: LENS_SOLVER_PG_result, solve: "Solve", notes: tuple[str
 
 def register_pointers() -> None:
     """Put the settings on the scene."""
-    bpy.types.Scene.lens_solver = PointerProperty(
+    make_pointer: Any = PointerProperty
+    bpy.types.Scene.lens_solver = make_pointer(
         name="Lens Solver",
         description="Settings and result of the Lens Solver",
         type=LENS_SOLVER_PG_settings,

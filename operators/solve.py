@@ -93,7 +93,7 @@ class LENS_SOLVER_OT_cancel_solve(bpy.types.Operator):
             return False
         return True
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> job.Status:
         job.request_stop(context.scene)
         return {"FINISHED"}
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import bpy
 
-_STATUS_ICONS = {"SOLVED": "CHECKMARK", "WARNINGS": "ERROR"}
+_STATUS_ICONS: dict[str, Any] = {"SOLVED": "CHECKMARK", "WARNINGS": "ERROR"}
 _SENSOR_SOURCES = {"given": "given", "metadata": "from the footage", "default": "assumed"}
 
 # Width of a letter of the interface font, in units of the interface scale, rather too large than too small.
@@ -76,7 +77,7 @@ def draw_result(panel: bpy.types.Panel, context: bpy.types.Context) -> None:
 
 
 def _draw_text(
-    layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str, *, alert: bool = False
+    layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: Any, *, alert: bool = False
 ) -> None:
     """A sentence over as many lines as the sidebar's width asks for."""
     layout.alert = alert
@@ -85,24 +86,23 @@ def _draw_text(
         layout.label(text=line, icon=icon if i == 0 else "BLANK1")
 
 
-class _Sidebar:
-    bl_region_type = "UI"
-    bl_category = "Lens Solver"
-
-
-class LENS_SOLVER_PT_view3d_solve(_Sidebar, bpy.types.Panel):
+class LENS_SOLVER_PT_view3d_solve(bpy.types.Panel):
     """Solve the lens, in the 3D viewport"""
 
     bl_label = "Solve Lens"
     bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Lens Solver"
     draw = draw_solve
 
 
-class LENS_SOLVER_PT_view3d_result(_Sidebar, bpy.types.Panel):
+class LENS_SOLVER_PT_view3d_result(bpy.types.Panel):
     """The result, in the 3D viewport"""
 
     bl_label = "Result"
     bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Lens Solver"
     draw = draw_result
 
     @classmethod
@@ -110,19 +110,23 @@ class LENS_SOLVER_PT_view3d_result(_Sidebar, bpy.types.Panel):
         return context.scene.lens_solver.result.status != "NONE"
 
 
-class LENS_SOLVER_PT_clip_solve(_Sidebar, bpy.types.Panel):
+class LENS_SOLVER_PT_clip_solve(bpy.types.Panel):
     """Solve the lens, in the clip editor"""
 
     bl_label = "Solve Lens"
     bl_space_type = "CLIP_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Lens Solver"
     draw = draw_solve
 
 
-class LENS_SOLVER_PT_clip_result(_Sidebar, bpy.types.Panel):
+class LENS_SOLVER_PT_clip_result(bpy.types.Panel):
     """The result, in the clip editor"""
 
     bl_label = "Result"
     bl_space_type = "CLIP_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Lens Solver"
     draw = draw_result
 
     @classmethod
