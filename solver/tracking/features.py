@@ -22,8 +22,6 @@ _EDGE = 10.0
 _CELLS = 16
 # RootSIFT has elements from 0 to 1, few of them above a half: this fits them into a byte
 _BYTE_SCALE = 512.0
-# points found before the spread, as a multiple of those kept
-_SURPLUS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +73,8 @@ def find_features(pixels: NDArray[np.generic], count: int, largest_side: int) ->
     Features
     """
     picture, factor = _reduced(pixels, largest_side)
-    sift = cv2.SIFT_create(
-        nfeatures=_SURPLUS * count, contrastThreshold=_CONTRAST, edgeThreshold=_EDGE, enable_precise_upscale=True
-    )
-    found, described = sift.detectAndCompute(picture, None)
+    sift = cv2.SIFT_create(contrastThreshold=_CONTRAST, edgeThreshold=_EDGE, enable_precise_upscale=True)
+    found = sift.detect(picture, None)
     if not found:
         return Features(
             xy=np.empty((0, 2)),
@@ -86,22 +82,22 @@ def find_features(pixels: NDArray[np.generic], count: int, largest_side: int) ->
             descriptors=np.empty((0, 128), np.uint8),
             point=np.empty(0, np.int64),
         )
-    # x, y, size and strength of each descriptor; those of one key point are equal
-    rows = np.array([(*key.pt, key.size, key.response) for key in found], np.float64)
-    points, point = np.unique(rows, axis=0, return_inverse=True)
+    # x, y, size and strength, equal for the orientations of one key point; only those chosen are described
+    rows = np.array([(*key.pt, key.size, key.response, key.angle) for key in found], np.float64)
+    points, point = np.unique(rows[:, :4], axis=0, return_inverse=True)
     chosen = _spread(points, count, max(picture.shape) / _CELLS)
     place = np.full(len(points), -1, np.int64)
     place[chosen] = np.arange(len(chosen))
     point = place[point.ravel()]
-    # OpenCV's order of equal points is not specified: the descriptors' own bytes settle it
+    # in an order that does not depend on OpenCV's
     kept = np.flatnonzero(point >= 0)
-    packed = _packed(described[kept])
-    order = np.lexsort((*packed.T[:4][::-1], point[kept]))
+    kept = kept[np.lexsort((rows[kept, 4], point[kept]))]
+    _, described = sift.compute(picture, [found[i] for i in kept])
     return Features(
         xy=(points[chosen, :2] + OPENCV_OFFSET_PX) * factor,
         scale_px=points[chosen, 2] / 2 * float(np.sqrt(factor.prod())),
-        descriptors=packed[order],
-        point=point[kept][order],
+        descriptors=_packed(described),
+        point=point[kept],
     )
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..conventions import OPENCV_OFFSET_PX
 from ..errors import TooFewTracks
 from ..progress import Progress
 from ..types import Tracks
@@ -22,7 +21,9 @@ from .follow import LuminanceFrame
 from .join import join
 from .pairs import Matches, match_descriptors, verify
 
-# deviation of a key point's position: what the grid of pixels leaves, and a share of its scale
+# deviation of a key point's position: what the grid of pixels leaves, and a share of its scale, over which its extremum
+# is fitted; both measured against the epipolar lines of known cameras, where key points of 1 px scale lie 0.26 px off,
+# of 5 px 0.4 px, of 16 px 1 px
 _DEVIATION_PX = 0.25
 _DEVIATION_SCALES = 0.06
 # pairs beyond the neighbourhood are tried when so many of the strongest key points have a match
@@ -35,7 +36,7 @@ _LOOP_PICTURES = 100
 _AGREEMENT = 0.003
 _LEAST_AGREEMENT_PX = 1.5
 _LEAST_TRACKS = 40
-_OVERLAP_OPTIONS_POINTS = 2000
+_OVERLAP_POINTS = 2000
 _OVERLAP_SIDE_PX = 1024
 _OVERLAP_CELLS = 8
 _OVERLAP_LEAST_CELLS = 8
@@ -179,7 +180,7 @@ def pictures_overlap(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:
         True when many key points match, agree with one motion of the camera, and spread over both pictures (a burned-in
         title agrees with itself across any cut).
     """
-    features = [find_features(picture, _OVERLAP_OPTIONS_POINTS, _OVERLAP_SIDE_PX) for picture in (a, b)]
+    features = [find_features(picture, _OVERLAP_POINTS, _OVERLAP_SIDE_PX) for picture in (a, b)]
     height, width = a.shape
     matches = match_pair(*features, (width, height), MatchOptions().ratio)
     if matches is None:

@@ -55,14 +55,16 @@ def match_descriptors(a: Features, b: Features, ratio: float) -> Matches:
     """Mutual nearest neighbours whose distance is below `ratio` of the next best, one at most for each key point."""
     if len(a.descriptors) < 2 or len(b.descriptors) < 2:
         return Matches(first=np.empty(0, np.int64), second=np.empty(0, np.int64), ambiguity=np.empty(0))
-    similarity = _unit(a.descriptors) @ _unit(b.descriptors).T
-    nearest_in_a = similarity.argmax(axis=0)
+    unit_a, unit_b = _unit(a.descriptors), _unit(b.descriptors)
+    similarity = unit_a @ unit_b.T
     row = np.arange(len(similarity))
     nearest = similarity.argmax(axis=1)
     best = similarity[row, nearest]
     similarity[row, nearest] = -1.0
     ambiguity = np.sqrt(np.maximum(1 - best, 0) / np.maximum(1 - similarity.max(axis=1), 1e-6)).astype(np.float64)
-    kept = np.flatnonzero((nearest_in_a[nearest] == row) & (ambiguity < ratio))
+    kept = np.flatnonzero(ambiguity < ratio)
+    # back again, for the few that are left
+    kept = kept[(unit_b[nearest[kept]] @ unit_a.T).argmax(axis=1) == kept]
     kept = kept[np.argsort(ambiguity[kept], kind="stable")]
     first, second = a.point[kept], b.point[nearest[kept]]
     # a key point with two descriptors may be matched twice: its clearer match counts
@@ -99,7 +101,8 @@ def verify(matches: Matches, a: Features, b: Features, size: tuple[int, int], th
     if F is None or F.shape != (3, 3):
         return None
     agrees = epipolar_distance(F, xy_a, xy_b) < threshold_px
-    if agrees.sum() < _LEAST_MATCHES or _log10_chance(len(agrees), int(agrees.sum()), size, threshold_px) > _LOG10_CHANCE:
+    n_agree = int(agrees.sum())
+    if n_agree < _LEAST_MATCHES or _log10_chance(len(agrees), n_agree, size, threshold_px) > _LOG10_CHANCE:
         return None
     H, _ = cv2.findHomography(xy_a[agrees], xy_b[agrees], cv2.USAC_MAGSAC, threshold_px, maxIters=500)
     if H is not None:
