@@ -11,7 +11,7 @@ import queue
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +84,7 @@ class Footage(ABC):
         first, last = int(self.frame_numbers[0]), int(self.frame_numbers[-1])
         return np.setdiff1d(np.arange(first, last + 1, dtype=np.int64), self.frame_numbers)
 
-    def luminance(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+    def luminance(self, start: int = 0, stop: int | None = None) -> Generator[Frame]:
         """Decode the frames `start` to `stop` (exclusive), each once, a little ahead of the reader.
 
         Parameters
@@ -93,7 +93,7 @@ class Footage(ABC):
 
         Returns
         -------
-        iterator of Frame
+        generator of Frame
             Closing it, or dropping it, stops the decoding.
 
         Raises
@@ -142,7 +142,7 @@ class Footage(ABC):
         return dict(self.metadata)
 
     @abstractmethod
-    def _decode(self, start: int, stop: int) -> Iterator[Frame]:
+    def _decode(self, start: int, stop: int) -> Generator[Frame]:
         """Yield the frames of a valid range; runs in the background thread."""
 
     @abstractmethod
@@ -153,7 +153,7 @@ class Footage(ABC):
 _END = object()
 
 
-def _decode_ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
+def _decode_ahead(frames: Generator[Frame]) -> Generator[Frame]:
     """Run a generator in a thread, `AHEAD` items in front of the reader; pass on its end or its exception."""
     waiting: queue.Queue[object] = queue.Queue(maxsize=AHEAD)
     stopped = threading.Event()
@@ -168,7 +168,7 @@ def _decode_ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
         except BaseException as error:  # noqa: BLE001  raised again in the reader's thread
             last = error
         finally:
-            frames.close()  # type: ignore[attr-defined]  # closes the video in the thread that opened it
+            frames.close()  # closes the video in the thread that opened it
             waiting.put(last)
 
     thread = threading.Thread(target=work, name="footage decoding", daemon=True)

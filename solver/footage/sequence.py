@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -82,7 +82,7 @@ class SequenceFootage(Footage):
             raise IndexError(f"frame {index} does not lie in a clip of {len(self)} frames")
         return self._reader.header(self._files[index]).metadata
 
-    def _decode(self, start: int, stop: int) -> Iterator[Frame]:
+    def _decode(self, start: int, stop: int) -> Generator[Frame]:
         first = int(self.frame_numbers[0])
         for index in range(start, stop):
             pixels = self._reader.luminance(self._files[index])

@@ -98,7 +98,7 @@ class VideoFootage(Footage):
             metadata=metadata,
         )
 
-    def _decode(self, start: int, stop: int) -> Iterator[Frame]:
+    def _decode(self, start: int, stop: int) -> Generator[Frame]:
         for index, decoded in self._numbered(start, stop):
             if decoded.is_corrupt:
                 self.damaged_frames.add(index + 1)

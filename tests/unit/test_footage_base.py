@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ class CountedFootage(Footage):
         self.made: list[int] = []
         self.closed_by: threading.Thread | None = None
 
-    def _decode(self, start: int, stop: int) -> Iterator[Frame]:
+    def _decode(self, start: int, stop: int) -> Generator[Frame]:
         try:
             for index in range(start, stop):
                 if index == self.fails_at:
@@ -76,7 +76,7 @@ def test_decoding_overlaps_with_the_reader() -> None:
     while len(footage.made) < 1 + AHEAD and time.monotonic() < deadline:
         time.sleep(0.001)
     assert len(footage.made) >= 1 + AHEAD
-    frames.close()  # type: ignore[attr-defined]
+    frames.close()
 
 
 def test_nothing_happens_before_the_first_frame_is_wanted() -> None:
@@ -92,7 +92,7 @@ def test_closing_stops_the_thread_and_the_source(n_read: int) -> None:
     frames = footage.luminance()
     for _ in range(n_read):
         next(frames)
-    frames.close()  # type: ignore[attr-defined]
+    frames.close()
     assert not decoding_threads()
     assert footage.closed_by is not None and footage.closed_by is not threading.current_thread()
 
