@@ -62,6 +62,7 @@ def undistort_in_blender(source: Path, clip: Any, folder: Path) -> np.ndarray:
     tree.links.new(picture.outputs["Image"], node.inputs["Image"])
     tree.links.new(node.outputs["Image"], output.inputs["Image"])
     render = scene.render
+    render.compositor_device = "CPU"
     render.engine, render.use_compositing, render.use_sequencer = "CYCLES", True, False
     scene.cycles.samples, scene.cycles.device = 1, "CPU"
     render.image_settings.file_format, render.image_settings.color_depth = "OPEN_EXR", "32"
