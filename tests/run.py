@@ -8,6 +8,7 @@ solver's packages come from vendor/unpacked/ (`python vendor/wheels.py unpack`).
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,12 @@ sys.path += [
 ]
 sys.dont_write_bytecode = True
 os.chdir(ROOT)
+
+if sys.platform == "linux":
+    # Blender's own lines would otherwise wait in a buffer and turn up in the output of a later test.
+    libc = ctypes.CDLL(None)
+    libc.fflush(None)
+    libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, ctypes.c_int(2), ctypes.c_size_t(0))
 
 import pytest  # noqa: E402
 

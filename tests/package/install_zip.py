@@ -1,9 +1,10 @@
-"""Install a built zip into a clean profile, enable, solve, disable; write what was seen as JSON.
+"""Install a built zip into a clean profile, enable and solve; in a later run disable. What was seen goes to a JSON.
 
 Started by test_package.py inside a Blender program or a Python with the bpy wheel, with
 BLENDER_USER_RESOURCES naming an empty folder:
 
     ... install_zip.py -- ZIP REPORT FOOTAGE
+    ... install_zip.py -- installed REPORT      enable what an earlier run installed, and disable it
 """
 
 from __future__ import annotations
@@ -32,21 +33,11 @@ def loaded() -> list[str]:
     return [name for name in HEAVY if name in sys.modules]
 
 
-def enable_anew() -> float:
-    """Seconds that enabling takes when none of the add-on's modules is loaded, as at Blender's start."""
-    bpy.ops.preferences.addon_disable(module=MODULE)
-    for name in [name for name in sys.modules if name == MODULE or name.startswith(MODULE + ".")]:
-        del sys.modules[name]
-    start = time.perf_counter()
-    bpy.ops.preferences.addon_enable(module=MODULE)
-    return time.perf_counter() - start
-
-
-def solve(footage: Path) -> dict[str, object]:
+def solve(footage: str) -> dict[str, object]:
     """Solve footage as the button does; return what an artist would find."""
     scene = bpy.context.scene
     settings = scene.lens_solver
-    settings.clip = bpy.data.movieclips.load(str(footage))
+    settings.clip = bpy.data.movieclips.load(footage)
     finished = bpy.ops.lens_solver.solve_camera()
     places = set()
     for frame in (scene.frame_start, scene.frame_end):
@@ -61,18 +52,32 @@ def solve(footage: Path) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    zip_path, report_path, footage = map(Path, sys.argv[sys.argv.index("--") + 1 :])
+def enable_installed() -> dict[str, object]:
+    """Enable the add-on as Blender does when it starts, with its wheels in place; disable it."""
+    # With the bpy wheel this module is found only once bpy has been imported.
+    import addon_utils
+
+    start = time.perf_counter()
+    addon_utils.enable(MODULE, default_set=True)
+    seconds = time.perf_counter() - start
+    report: dict[str, object] = {"seconds": seconds, "loaded": loaded(), "registered": registered()}
+
+    bpy.ops.preferences.addon_disable(module=MODULE)
+    report["after"] = registered()
+    return report
+
+
+def install(zip_path: str, footage: str) -> dict[str, object]:
+    """Install, enable, solve."""
     report: dict[str, object] = {"before": registered()}
 
     result = bpy.ops.extensions.package_install_files(
-        filepath=str(zip_path), repo="user_default", enable_on_install=False, overwrite=True
+        filepath=zip_path, repo="user_default", enable_on_install=False, overwrite=True
     )
     report["install"] = sorted(result)
     # Blender unpacks the wheels when the extension is enabled for the first time.
     bpy.ops.preferences.addon_enable(module=MODULE)
     report["enabled"] = MODULE in bpy.context.preferences.addons
-    report["enable_seconds"] = [enable_anew() for _ in range(3)]
     report["loaded"] = loaded()
     report["registered"] = registered()
 
@@ -91,12 +96,15 @@ def main() -> None:
     report["imports"] = imports
 
     report["solve"] = solve(footage)
+    return report
 
-    bpy.ops.preferences.addon_disable(module=MODULE)
-    report["after"] = registered()
+
+def main() -> None:
+    zip_path, report_path, *footage = sys.argv[sys.argv.index("--") + 1 :]
+    report = enable_installed() if zip_path == "installed" else install(zip_path, *footage)
     report["python"] = sys.version_info[:2]
     report["blender"] = bpy.app.version
-    report_path.write_text(json.dumps(report), encoding="utf-8")
+    Path(report_path).write_text(json.dumps(report), encoding="utf-8")
 
 
 if __name__ == "__main__":
