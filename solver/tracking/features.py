@@ -73,7 +73,7 @@ def find_features(pixels: NDArray[np.generic], count: int, largest_side: int) ->
     Features
     """
     picture, factor = _reduced(pixels, largest_side)
-    sift = cv2.SIFT_create(contrastThreshold=_CONTRAST, edgeThreshold=_EDGE, enable_precise_upscale=True)
+    sift = cv2.SIFT.create(contrastThreshold=_CONTRAST, edgeThreshold=_EDGE, enable_precise_upscale=True)
     found = sift.detect(picture, None)
     if not found:
         return Features(

@@ -180,11 +180,12 @@ def pictures_overlap(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:
         True when many key points match, agree with one motion of the camera, and spread over both pictures (a burned-in
         title agrees with itself across any cut).
     """
-    features = [find_features(picture, _OVERLAP_POINTS, _OVERLAP_SIDE_PX) for picture in (a, b)]
+    features_a = find_features(a, _OVERLAP_POINTS, _OVERLAP_SIDE_PX)
+    features_b = find_features(b, _OVERLAP_POINTS, _OVERLAP_SIDE_PX)
     height, width = a.shape
-    matches = match_pair(*features, (width, height), MatchOptions().ratio)
+    matches = match_pair(features_a, features_b, (width, height), MatchOptions().ratio)
     if matches is None:
         return False
     cell = max(width, height) / _OVERLAP_CELLS
-    places = (features[0].xy[matches.first], features[1].xy[matches.second])
+    places = (features_a.xy[matches.first], features_b.xy[matches.second])
     return all(len(np.unique((xy // cell).astype(int), axis=0)) >= _OVERLAP_LEAST_CELLS for xy in places)
