@@ -1,0 +1,79 @@
+"""From a `Solve` to Blender's datablocks.
+
+Everything is made through `bpy.data`, once, on the main thread. A second build of the same shot finds what the first one
+made and updates it; what the artist added stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import bpy
+
+from . import blocks, camera, clip, points, scene
+
+if TYPE_CHECKING:
+    from ...solver.types import Solve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneResult:
+    """Names of what was made or updated.
+
+    Attributes
+    ----------
+    collection, camera, clip, points : str
+    n_tracks : int
+        Tracks in the clip.
+    n_tracks_left_out : int
+        Tracks that were solved but are too many to put into the clip.
+    notes : tuple of str
+        One sentence each: where the scene does not show the shot exactly.
+    """
+
+    collection: str
+    camera: str
+    clip: str
+    points: str
+    n_tracks: int
+    n_tracks_left_out: int
+    notes: tuple[str, ...]
+
+
+def build_scene(solve: Solve, target: bpy.types.Scene, movie_clip: bpy.types.MovieClip | None = None) -> SceneResult:
+    """Build or update the scene of a solved shot.
+
+    Parameters
+    ----------
+    solve : Solve
+    target : Scene
+    movie_clip : MovieClip, optional
+        The clip that was solved, where there was one.
+    """
+    offset = scene.frame_offset(solve.shot)
+    scene.set_format(solve.shot, target, offset)
+    collection = blocks.ensure_collection(target, solve.shot)
+    footage = clip.ensure_clip(solve, target, offset, movie_clip)
+    n_tracks, n_left_out = clip.write_tracks(solve, footage)
+    camera_object = camera.ensure_camera(solve, target, collection, offset)
+    camera.show_footage(camera_object.data, footage)
+    points_object = points.ensure_points(solve, target, collection)
+
+    notes = []
+    if n_left_out:
+        notes.append(f"The clip holds the {n_tracks} longest tracks; {n_left_out} more were solved.")
+    if offset:
+        notes.append(f"Blender counts no further than {scene.LAST_FRAME}: footage frame {offset + 1} is scene frame 1.")
+    if tuple(footage.size) not in ((0, 0), solve.shot.size):
+        width, height = footage.size
+        notes.append(f"Blender reads the footage as {width} x {height} pixels, turned or scaled.")
+    return SceneResult(
+        collection=collection.name,
+        camera=camera_object.name,
+        clip=footage.name,
+        points=points_object.name,
+        n_tracks=n_tracks,
+        n_tracks_left_out=n_left_out,
+        notes=tuple(notes),
+    )

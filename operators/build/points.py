@@ -1,0 +1,33 @@
+"""The solved points, as loose vertices that the artist can snap to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import bpy
+import numpy as np
+
+from . import axes, blocks
+
+if TYPE_CHECKING:
+    from ...solver.types import Solve
+
+# The name must not hold "Depth": that word marks the depth mesh.
+POINTS_NAME = "Lens Solver Points"
+
+
+def ensure_points(solve: Solve, scene: bpy.types.Scene, collection: bpy.types.Collection) -> bpy.types.Object:
+    """The solved points: one vertex each, with attributes `track` and `error_px`; never rendered."""
+    obj = blocks.ensure_object(scene, collection, solve.shot, "points", lambda: bpy.data.meshes.new(POINTS_NAME))
+    mesh: Any = obj.data
+    points = solve.points
+    mesh.clear_geometry()
+    mesh.vertices.add(len(points.track))
+    mesh.vertices.foreach_set("co", axes.points_to_blender(points.xyz_world).astype(np.float32).ravel())
+    track = mesh.attributes.get("track") or mesh.attributes.new("track", "INT", "POINT")
+    track.data.foreach_set("value", points.track.astype(np.int32))
+    error = mesh.attributes.get("error_px") or mesh.attributes.new("error_px", "FLOAT", "POINT")
+    error.data.foreach_set("value", points.error_px.astype(np.float32))
+    mesh.update()
+    obj.hide_render = True
+    return obj
