@@ -179,10 +179,10 @@ def test_a_second_build_updates_and_leaves_what_the_artist_made(footage: Path) -
     assert areas == [[area.ui_type for area in window.screen.areas] for window in bpy.context.window_manager.windows]
 
 
-def test_two_shots_do_not_mix(footage: Path) -> None:
+def test_two_shots_of_one_name_do_not_mix(footage: Path, portrait_footage: Path) -> None:
     scene = bpy.context.scene
-    first = build.build_scene(solve_of(footage, name="one"), scene)
-    second = build.build_scene(solve_of(footage, name="two"), scene)
+    first = build.build_scene(solve_of(footage, name="frame"), scene)
+    second = build.build_scene(solve_of(portrait_footage, name="frame", size=(360, 640)), scene)
     assert first.camera != second.camera and first.collection != second.collection
 
 

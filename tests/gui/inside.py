@@ -1,14 +1,15 @@
 """Runs inside the Blender program that is tested: enables the checkout as an extension and answers questions.
 
-    blender --factory-startup --python inside.py -- DESK
+    LENS_SOLVER_DESK=FOLDER blender --factory-startup --python inside.py
 
-DESK is a folder. A question is an expression in `question.json`; its value goes into `answer.json`. Questions are
+The desk is a folder. A question is an expression in `question.json`; its value goes into `answer.json`. Questions are
 answered from a timer, so an answer also shows that Blender's event loop runs.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -24,7 +25,7 @@ INTERVAL_S = 0.05
 sys.path.append(str(ROOT / "vendor" / "unpacked" / f"cp{sys.version_info[0]}{sys.version_info[1]}"))
 sys.dont_write_bytecode = True
 
-desk = Path(sys.argv[sys.argv.index("--") + 1])
+desk = Path(os.environ["LENS_SOLVER_DESK"])
 
 
 def enable() -> None:

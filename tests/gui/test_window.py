@@ -28,16 +28,15 @@ TAB_X = 9
 FOLDER_X = 49
 CLIP_ROW = 46
 BUTTON_ROW = 99
-CANCEL_X = 36
+CANCEL_X = 49
 CANCEL_ROW = 96
-LINE = 23  # the line that says what to do while no clip is chosen
 
 
 @pytest.fixture(params=BLENDERS or [None], ids=lambda program: Path(program).name if program else "none")
 def desktop(request: pytest.FixtureRequest) -> Iterator[Desktop]:
     assert request.param, "name Blender programs in LENS_SOLVER_BLENDERS"
     assert shutil.which("Xvfb") and shutil.which("xdotool"), "Xvfb and xdotool are needed"
-    pictures = ROOT / "out" / "gui" / Path(request.param).name / request.node.originalname
+    pictures = ROOT / "out" / "gui" / Path(request.param).name / request.node.name.replace("/", "_")
     with Desktop(request.param, pictures) as window:
         yield window
 
@@ -155,10 +154,15 @@ def test_footage_solve_cancel_undo_redo(desktop: Desktop, footage: Path) -> None
     assert desktop.ask(camera) == "Lens Solver Camera"
     assert desktop.ask(f"{SETTINGS}.result.status") in ("SOLVED", "WARNINGS")
 
+    scene = "bpy.context.window_manager.windows[0].scene"
     desktop.ask("bpy.data.objects['Cube'].hide_set(True)")
-    desktop.key("KP_0")
-    desktop.ask("bpy.context.window_manager.windows[0].scene.frame_set("
-                "bpy.context.window_manager.windows[0].scene.frame_end)")  # fmt: skip
+    desktop.ask(f"{scene}.frame_set({scene}.frame_end)")
+    view = (
+        "next(a for a in bpy.context.window_manager.windows[0].screen.areas if a.type == 'VIEW_3D').spaces[0].region_3d"
+    )
+    desktop.ask(f"setattr({view}, 'view_perspective', 'CAMERA')")
+    hover(desktop, editor)
+    desktop.key("Home")
     desktop.picture("6_through_the_camera")
     end(desktop)
 
@@ -204,8 +208,8 @@ def test_clip_editor_and_cancel_button(desktop: Desktop, footage: Path) -> None:
     ids=["file_loaded", "disabled", "scene_removed"],
 )
 def test_what_ends_a_solve_leaves_blender_well(desktop: Desktop, footage: Path, event: str) -> None:
-    open_tab(desktop, "VIEW_3D")
     set_clip(desktop, footage)
+    open_tab(desktop, "VIEW_3D")
     click_solve(desktop, "VIEW_3D")
     desktop.wait_for(f"{SETTINGS}.progress > 0.02", SOLVE_S)
     desktop.ask(event, 20)
@@ -216,8 +220,8 @@ def test_what_ends_a_solve_leaves_blender_well(desktop: Desktop, footage: Path, 
 
 
 def test_a_clip_removed_during_the_solve_is_loaded_again(desktop: Desktop, footage: Path) -> None:
-    open_tab(desktop, "VIEW_3D")
     set_clip(desktop, footage)
+    open_tab(desktop, "VIEW_3D")
     click_solve(desktop, "VIEW_3D")
     desktop.ask(f"bpy.data.movieclips.remove({SETTINGS}.clip)")
     hover(desktop, "VIEW_3D")
@@ -235,8 +239,9 @@ def test_the_command_of_the_installed_extension(blender: str | None, footage: Pa
     desk = footage.parent / "desk"
     desk.mkdir()
     environment = {**os.environ, "BLENDER_USER_RESOURCES": str(profile), "LENS_SOLVER_BIND": str(ROOT)}
+    environment["LENS_SOLVER_DESK"] = str(desk)
     command = [blender, "--background", "--factory-startup", "--python", str(ROOT / "tests" / "gui" / "inside.py")]
-    command += ["--command", "lens_solver", str(footage), "--output", str(output), "--", str(desk)]
+    command += ["--command", "lens_solver", str(footage), "--output", str(output)]
     ended = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=SOLVE_S, check=False, cwd=ROOT
     )
