@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle.covariance import Deviations, deviations
-from .bundle.residuals import LENS_PARAMETERS, State
+from .bundle.covariance import Deviations
+from .bundle.residuals import LENS_PARAMETERS
 from .conventions import DEFAULT_SENSOR_WIDTH_MM
 from .errors import InputError, SolveDiverged
 from .footage import Footage, format_ranges
 from .geometry.two_view import FrameIndex
 from .lens import BrownConradyLens
 from .progress import Progress
-from .reconstruction.finish import Finished, finish
+from .reconstruction.finish import Finished, finish, frame_deviations
 from .reconstruction.grow import grow
-from .reconstruction.model import Model, new_model, normalised
+from .reconstruction.model import Model, new_model, normalised, whitening_of
 from .reconstruction.seed import seed
 from .tracking.follow import TrackOptions, follow
 from .tracking.reject import still_in_picture
@@ -88,7 +88,7 @@ def solve(footage: Footage, options: SolveOptions | None = None, progress: Progr
     clock.stage("seed")
     model = grow(model, progress.part(0.62, 0.75))
     clock.stage("grow")
-    finished = finish(_with_weights(model, tracks, 0.0), progress.part(0.75, 1.0))
+    finished = finish(model, progress.part(0.75, 1.0))
     finished = replace(finished, model=normalised(finished.model))
     clock.stage("adjust")
     found = _deviations(finished)
@@ -105,7 +105,7 @@ def _with_weights(model: Model, tracks: Tracks, extra_px: float) -> Model:
 
 
 def _whitening(tracks: Tracks, extra_px: float) -> NDArray[np.float64]:
-    return np.asarray(np.linalg.inv(np.linalg.cholesky(tracks.covariance + extra_px**2 * np.eye(2))))
+    return whitening_of(tracks.covariance + extra_px**2 * np.eye(2))
 
 
 class _Clock:
@@ -138,21 +138,13 @@ def _shot(footage: Footage) -> Shot:
 
 def _deviations(finished: Finished) -> Deviations:
     """Deviations of all posed frames; those between the adjusted ones take their neighbours'."""
-    model, frames = finished.model, finished.frames
-    rows = model.rows(frames)
-    frame_ids, camera = np.unique(model.tracks.frame[rows], return_inverse=True)
-    track_ids, point = np.unique(model.tracks.track[rows], return_inverse=True)
-    state = State(
-        R=model.state.R[frame_ids], t=model.state.t[frame_ids], X=model.state.X[track_ids], lens=model.state.lens
-    )
-    observations = replace(model.observations(rows), camera=camera, point=point)
-    found = deviations(state, observations, finished.options)
-    every = np.arange(model.tracks.n_frames)
+    frame_ids, found = frame_deviations(finished.model, finished.frames, finished.options)
+    every = np.arange(finished.model.tracks.n_frames)
     spread = [
         np.stack([np.interp(every, frame_ids, values[:, axis]) for axis in range(3)], axis=1)
         for values in (found.rotation, found.position)
     ]
-    return Deviations(lens=found.lens, rotation=spread[0], position=spread[1])
+    return replace(found, rotation=spread[0], position=spread[1])
 
 
 def _result(

@@ -34,9 +34,13 @@ class Deviations:
         Of `LENS_PARAMETERS`, zero where held.
     rotation : ndarray of shape (C, 3), radians about the camera's axes
     position : ndarray of shape (C, 3), scene units along the world's axes
+    lens_step : ndarray of shape (6,)
+        The step that would lower the cost most (zero at the end of an adjustment of the same parameters): for a
+        parameter that was held, how far the data would move it.
     """
 
     lens: Array
+    lens_step: Array
     rotation: Array
     position: Array
 
@@ -69,6 +73,8 @@ def deviations(state: State, observations: Observations, options: BundleOptions)
     eq = assemble(lin, weight, free, s)
     at = 6 * n + np.arange(n_lens)
     eq.U[at, at] += prior_information(options)[free]
+    if options.lens_prior is not None:
+        eq.gradient[at] += (prior_information(options) * (state.lens - options.lens_prior))[free]
     reduced = reduce(eq, s, observations, 0.0)
     S = np.triu(reduced.S) + np.triu(reduced.S, 1).T
     # held as firmly as what the data know on average, so that the matrix stays well conditioned
@@ -76,6 +82,7 @@ def deviations(state: State, observations: Observations, options: BundleOptions)
     S += float(np.median(np.diag(S))) * G @ G.T
     factor = cho_factor(S + 1e-12 * np.diag(np.diag(S)), check_finite=False)
     inverse = cho_solve(factor, np.eye(len(S)), check_finite=False)
+    step = inverse[6 * n :] @ reduced.side
     inverse -= G @ (G.T @ inverse @ G) @ G.T
 
     scores = _scores(lin.by_pose, lin.by_lens[:, :, free], lin.residual, weight, observations, n, len(state.X))
@@ -90,8 +97,11 @@ def deviations(state: State, observations: Observations, options: BundleOptions)
     centre = np.einsum("fij,fjk,fik->fi", to_centre, poses, to_centre)
     lens = np.zeros(6)
     lens[free] = np.sqrt(np.diag(covariance)[6 * n :])
+    lens_step = np.zeros(6)
+    lens_step[free] = step
     return Deviations(
         lens=lens,
+        lens_step=lens_step,
         rotation=np.sqrt(np.maximum(np.einsum("fii->fi", poses)[:, :3], 0)),
         position=np.sqrt(np.maximum(centre, 0)),
     )

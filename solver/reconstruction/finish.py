@@ -1,8 +1,11 @@
 """The last adjustment of a reconstruction: every observation at its own weight, outliers out, the lens free.
 
-The covariances that tracking gives are right up to a common factor (they leave out what a patch does not see: surfaces
-that are not flat, light that moves). The factor is measured from the residuals and all covariances are scaled by it,
-so that the adjustment's weights, its robust kernel and the reported deviations share one unit.
+What tracking says of an observation's covariance is right for a patch on a smooth surface. A patch on an outline, where
+two surfaces slide over each other, is worse than it looks, and wrong in the same way in all frames. So a track's weight
+falls with its residuals: with the mean squared residual m of a track (a scaled inverse chi square with nu degrees of
+freedom as prior), its standard deviations grow by m, not by sqrt(m) as they would if the errors within a track were
+independent. The median of all residuals sets the common scale, so that the weights, the robust kernel and the reported
+deviations share one unit.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.adjust import BundleOptions
+from ..bundle.covariance import Deviations, deviations
 from ..bundle.residuals import residuals
 from ..geometry.resect import refine_poses
 from ..progress import Progress
 from .grow import keyframes
-from .model import Model, adjust_frames, place_points
+from .model import Model, adjust_frames, least_views, place_points, sub_problem, whitening_of
 from .seed import corner_prior
 
 # above this many frames the dense reduced system costs more than the rest of the solve: frames between keyframes are
@@ -25,12 +29,18 @@ from .seed import corner_prior
 MOST_ADJUSTED_FRAMES = 250
 # prior on the distortion at the corner of the picture: 30 % covers every rectilinear lens
 _CORNER_SD = 0.3
-_ROUNDS = 3
-_REJECT_SIGMAS = 4.0
+_PRINCIPAL_SD = 0.05
+_REJECT_SIGMAS = 5.5
 _REJECT_PX = 4.0
-_LEAST_VIEWS = 3
-# a parameter is freed when it lowers the cost by this: about 4 sigma
-_EVIDENCE = 16.0
+# nu, and the squared residual beyond which an observation counts as an outlier and not against its track
+_TRACK_FREEDOM = 2.0
+_OUTLIER_SQUARED = 25.0
+# costs are squared standard deviations: the early adjustments need not settle what the next one weighs anew
+_TOLERANCES = (3.0, 1.0, 0.1)
+# a held parameter is freed when the data would move it by so many of its deviations
+_EVIDENCE_SIGMAS = {5: 5.0, 1: 8.0, 2: 8.0}
+# fewer frames than this leave k2 to noise
+_K2_FRAMES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,67 +79,85 @@ def finish(model: Model, progress: Progress) -> Finished:
     """
     frames = keyframes(model.posed, MOST_ADJUSTED_FRAMES)
     iterations = 0
-    free: tuple[int, ...] = (0, 3, 4)
-    for round_ in range(_ROUNDS):
-        def tick(iteration: int, base: int = round_) -> None:
-            progress((base + min(iteration / 20, 1)) / (_ROUNDS + 1), "Adjusting all frames")
+    free: tuple[int, ...] = (0, 3, 4) if model.posed.sum() >= _K2_FRAMES else (0, 3)
+    for round_, tolerance in enumerate(_TOLERANCES):
 
-        model = _reweighted(model)
-        options = _options(model, free)
-        model, result = adjust_frames(model, frames, options, _LEAST_VIEWS, tick)
+        def tick(iteration: int, base: int = round_) -> None:
+            progress((base + min(iteration / 10, 1)) / len(_TOLERANCES), "Adjusting all frames")
+
+        model = reweighted(model)
+        if round_ == len(_TOLERANCES) - 1:
+            free = _with_evidence(model, frames, free)
+        options = _options(model, free, tolerance)
+        model, result = adjust_frames(model, frames, options, least_views(model), tick)
         iterations += result.iterations
         model = _pose_between(model, frames)
         model = _reject(model)
-    model = _reweighted(model)
-    for extra in ((5,), (1, 2)):
-        options = _options(model, free)
-        before, result = adjust_frames(model, frames, options, _LEAST_VIEWS)
-        wider = _options(model, tuple(sorted((*free, *extra))))
-        after, wider_result = adjust_frames(model, frames, wider, _LEAST_VIEWS)
-        iterations += result.iterations + wider_result.iterations
-        if wider_result.cost < result.cost - _EVIDENCE * len(extra):
-            free, model = wider.free_lens, after
-        else:
-            model = before
-    model = _pose_between(model, frames)
     progress(1.0, "Adjusting all frames")
-    return Finished(model=model, options=_options(model, free), frames=frames, iterations=iterations)
+    return Finished(model=model, options=options, frames=frames, iterations=iterations)
 
 
-def _options(model: Model, free: tuple[int, ...]) -> BundleOptions:
+def frame_deviations(
+    model: Model, frames: NDArray[np.bool_], options: BundleOptions
+) -> tuple[NDArray[np.int64], Deviations]:
+    """The frames (indices) that were adjusted and the deviations of their poses and of the lens."""
+    frame_ids, _, state, observations, _ = sub_problem(model, frames, least_views(model))
+    return frame_ids, deviations(state, observations, options)
+
+
+def _with_evidence(model: Model, frames: NDArray[np.bool_], free: tuple[int, ...]) -> tuple[int, ...]:
+    wider = tuple(sorted({*free, *_EVIDENCE_SIGMAS}))
+    _, found = frame_deviations(model, frames, _options(model, wider, 0.0))
+    told = [i for i, least in _EVIDENCE_SIGMAS.items() if abs(found.lens_step[i]) > least * found.lens[i]]
+    if told and told != [5]:
+        told = [*told, 1, 2]  # the principal point is one thing
+    return tuple(sorted({*free, *told}))
+
+
+def _options(model: Model, free: tuple[int, ...], tolerance: float) -> BundleOptions:
     sd = np.full(6, np.inf)
     sd[3:] = corner_prior(float(model.state.lens[0]), model.size, _CORNER_SD)
-    sd[1:3] = 0.05 * max(model.size)
+    sd[1:3] = _PRINCIPAL_SD * max(model.size)
     mean = np.zeros(6)
     mean[1:3] = np.array(model.size) / 2
-    return BundleOptions(free_lens=free, lens_prior=mean, lens_prior_sd=sd, iterations=25)
+    return BundleOptions(free_lens=free, lens_prior=mean, lens_prior_sd=sd, iterations=25, tolerance=tolerance)
 
 
 def noise_scale(model: Model) -> float:
     """Robust ratio of the residuals to their assumed deviations (the median of |e|^2 is 2 ln 2 for unit noise)."""
+    e = residuals(model.state, model.observations(model.rows(model.posed)))
+    return max(float(np.sqrt(np.median((e**2).sum(axis=1)) / (2 * np.log(2)))), 1e-3)
+
+
+def reweighted(model: Model) -> Model:
+    """Weights from the tracks' covariances, the common scale, and each track's own residuals; see the header."""
+    whitening = whitening_of(model.tracks.covariance)
+    model = replace(model, whitening=whitening)
+    whitening = whitening / noise_scale(model)
+    model = replace(model, whitening=whitening)
     rows = model.rows(model.posed)
-    e = residuals(model.state, model.observations(rows))
-    return float(np.sqrt(np.median((e**2).sum(axis=1)) / (2 * np.log(2))))
-
-
-def _reweighted(model: Model) -> Model:
-    return replace(model, whitening=model.whitening / max(noise_scale(model), 1e-3))
+    square = np.minimum((residuals(model.state, model.observations(rows)) ** 2).sum(axis=1), _OUTLIER_SQUARED)
+    track = model.tracks.track[rows]
+    n = len(model.placed)
+    freedom = np.maximum(2 * np.bincount(track, minlength=n) - 3, 1)
+    mean = (_TRACK_FREEDOM + np.bincount(track, weights=square, minlength=n)) / (_TRACK_FREEDOM + freedom)
+    model = replace(model, whitening=whitening / mean[model.tracks.track][:, None, None])
+    return replace(model, whitening=model.whitening / noise_scale(model))
 
 
 def _reject(model: Model) -> Model:
     """Drop observations that do not fit, and points that keep too few; place anew what may fit by now."""
     model = replace(model, usable=np.ones_like(model.usable))
-    model = place_points(model, ~model.placed, _LEAST_VIEWS)
+    model = place_points(model, ~model.placed, least_views(model))
     rows = model.rows(model.posed)
-    observations = model.observations(rows)
-    e = residuals(model.state, observations)
+    e = residuals(model.state, model.observations(rows))
     error, depth = model.errors_px(rows)
-    bad = ((e**2).sum(axis=1) > _REJECT_SIGMAS**2 * 2) | (error > _REJECT_PX) | (depth <= 0)
+    bad = ((e**2).sum(axis=1) > _REJECT_SIGMAS**2) | (error > _REJECT_PX) | (depth <= 0)
     usable = model.usable.copy()
     usable[np.flatnonzero(rows)[bad]] = False
     model = replace(model, usable=usable)
     left = np.bincount(model.tracks.track[model.rows(model.posed)], minlength=len(model.placed))
-    return replace(model, placed=model.placed & (left >= _LEAST_VIEWS))
+    return replace(model, placed=model.placed & (left >= least_views(model)))
 
 
 def _pose_between(model: Model, frames: NDArray[np.bool_]) -> Model:
@@ -139,6 +167,4 @@ def _pose_between(model: Model, frames: NDArray[np.bool_]) -> Model:
     mask = np.zeros_like(frames)
     mask[between] = True
     state = refine_poses(model.state, model.observations(model.rows(mask)), between)
-    return place_points(replace(model, state=state), ~model.placed, _LEAST_VIEWS)
-
-
+    return place_points(replace(model, state=state), ~model.placed, least_views(model))

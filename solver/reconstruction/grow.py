@@ -17,7 +17,7 @@ from ..bundle.adjust import BundleOptions
 from ..bundle.residuals import Array, State
 from ..geometry.resect import refine_poses
 from ..progress import Progress
-from .model import Model, adjust_frames, place_points
+from .model import Model, adjust_frames, least_views, place_points
 from .seed import corner_prior
 
 # frames resected at a time on either side: a quarter of a second, over which extrapolation holds
@@ -181,7 +181,7 @@ def _ransac(model: Model, frame: int) -> Model | None:
 
 
 def _place_new(model: Model) -> Model:
-    return place_points(model, ~model.placed, least_views=3)
+    return place_points(model, ~model.placed, least_views(model))
 
 
 def keyframes(posed: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
@@ -200,11 +200,11 @@ def _adjust(model: Model) -> Model:
     mask = keyframes(model.posed, max(_KEYFRAMES, spacing_limit))
     sd = np.concatenate([np.full(3, np.inf), corner_prior(focal, model.size)])
     options = BundleOptions(free_lens=(0, 3), lens_prior=np.zeros(6), lens_prior_sd=sd, iterations=15, tolerance=1.0)
-    model, _ = adjust_frames(model, mask, options, least_views=3)
+    model, _ = adjust_frames(model, mask, options, least_views(model))
     between = np.flatnonzero(model.posed & ~mask)
     if len(between):
         frames = np.zeros_like(mask)
         frames[between] = True
         rows = model.rows(frames)
         model = replace(model, state=refine_poses(model.state, model.observations(rows), between, iterations=5))
-    return place_points(model, np.ones_like(model.placed), least_views=3)
+    return place_points(model, np.ones_like(model.placed), least_views(model))

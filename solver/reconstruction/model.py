@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..bundle.adjust import Adjustment, BundleOptions, adjust
 from ..bundle.residuals import Array, Observations, State, camera_points, reprojection_errors
+from ..errors import TooFewTracks
 from ..geometry.resect import refine_points
 from ..geometry.triangulate import triangulate
 from ..lens import BrownConradyLens
@@ -68,6 +69,17 @@ class Model:
         return error, camera_points(self.state, observations)[:, 2]
 
 
+def whitening_of(covariance: Array) -> Array:
+    """W (N, 2, 2) with W^T W the inverse of covariances (N, 2, 2), from the Cholesky factor in closed form."""
+    a = np.sqrt(covariance[:, 0, 0])
+    b = covariance[:, 1, 0] / a
+    c = np.sqrt(covariance[:, 1, 1] - b**2)
+    out = np.zeros_like(covariance)
+    out[:, 0, 0], out[:, 1, 1] = 1 / a, 1 / c
+    out[:, 1, 0] = -b / (a * c)
+    return out
+
+
 def new_model(tracks: Tracks, whitening: Array, size: tuple[int, int], focal_px: float) -> Model:
     """A model in which nothing is solved."""
     n, m = tracks.n_frames, tracks.n_tracks
@@ -89,7 +101,12 @@ def new_model(tracks: Tracks, whitening: Array, size: tuple[int, int], focal_px:
     )
 
 
-def place_points(model: Model, which: NDArray[np.bool_], least_views: int = 2, limit_px: float = 4.0) -> Model:
+def least_views(model: Model) -> int:
+    """Views that a point must have: three confirm each other; of two or three frames one cannot ask that."""
+    return 3 if model.posed.sum() > 3 else 2
+
+
+def place_points(model: Model, which: NDArray[np.bool_], views_needed: int = 2, limit_px: float = 4.0) -> Model:
     """Triangulate the tracks of a mask (T,) from all posed frames; those that do not fit are left out.
 
     A point must lie in front of its cameras and fit the middle one of its observations within `limit_px`.
@@ -97,8 +114,8 @@ def place_points(model: Model, which: NDArray[np.bool_], least_views: int = 2, l
     tracks = model.tracks
     rows = model.usable & model.posed[tracks.frame] & which[tracks.track]
     views = np.bincount(tracks.track[rows], minlength=tracks.n_tracks)
-    rows &= (views >= least_views)[tracks.track]
-    chosen = np.flatnonzero(views * which >= least_views)
+    rows &= (views >= views_needed)[tracks.track]
+    chosen = np.flatnonzero(views * which >= views_needed)
     placed = model.placed & ~which
     if not len(chosen):
         return replace(model, placed=placed)
@@ -119,28 +136,53 @@ def place_points(model: Model, which: NDArray[np.bool_], least_views: int = 2, l
     return replace(model, placed=placed)
 
 
+def sub_problem(
+    model: Model, frames: NDArray[np.bool_], views_needed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], State, Observations, NDArray[np.bool_]]:
+    """The frames of a mask (F,) and the placed points that at least `views_needed` of them see, numbered anew.
+
+    Returns
+    -------
+    frame_ids, track_ids : ndarray of int64
+        Frames and tracks of the new numbers.
+    state : State
+    observations : Observations
+    rows : ndarray of bool, shape (N,)
+        The observations taken.
+
+    Raises
+    ------
+    TooFewTracks
+        If there is no such point.
+    """
+    rows = model.rows(frames)
+    views = np.bincount(model.tracks.track[rows], minlength=len(model.placed))
+    rows &= (views >= views_needed)[model.tracks.track]
+    if not rows.any():
+        raise TooFewTracks(
+            f"No point is seen in {views_needed} of the {int(frames.sum())} frames that were posed: the frames share too "
+            "little. Use frames closer to each other.",
+            0,
+            1,
+        )
+    frame_ids, camera = np.unique(model.tracks.frame[rows], return_inverse=True)
+    track_ids, point = np.unique(model.tracks.track[rows], return_inverse=True)
+    state = State(
+        R=model.state.R[frame_ids], t=model.state.t[frame_ids], X=model.state.X[track_ids], lens=model.state.lens
+    )
+    observations = replace(model.observations(rows), camera=camera.astype(np.int64), point=point.astype(np.int64))
+    return frame_ids, track_ids, state, observations, rows
+
+
 def adjust_frames(
     model: Model,
     frames: NDArray[np.bool_],
     options: BundleOptions,
-    least_views: int = 2,
+    views_needed: int = 2,
     tick: Callable[[int], None] | None = None,
 ) -> tuple[Model, Adjustment]:
-    """Bundle adjustment over the frames of a mask (F,) and the placed points that at least `least_views` of them see."""
-    rows = model.rows(frames)
-    views = np.bincount(model.tracks.track[rows], minlength=len(model.placed))
-    rows &= (views >= least_views)[model.tracks.track]
-    frame_ids, camera = np.unique(model.tracks.frame[rows], return_inverse=True)
-    track_ids, point = np.unique(model.tracks.track[rows], return_inverse=True)
-    start = State(
-        R=model.state.R[frame_ids], t=model.state.t[frame_ids], X=model.state.X[track_ids], lens=model.state.lens
-    )
-    observations = Observations(
-        camera=camera.astype(np.int64),
-        point=point.astype(np.int64),
-        xy=model.tracks.xy[rows],
-        whitening=model.whitening[rows],
-    )
+    """Bundle adjustment of `sub_problem`; the model with what came out of it."""
+    frame_ids, track_ids, start, observations, _ = sub_problem(model, frames, views_needed)
     result = adjust(start, observations, options, tick)
     R, t, X = model.state.R.copy(), model.state.t.copy(), model.state.X.copy()
     R[frame_ids], t[frame_ids], X[track_ids] = result.state.R, result.state.t, result.state.X

@@ -63,9 +63,14 @@ class TrackOptions:
 class LuminanceFrame(Protocol):
     """A decoded frame: `index` from 0, `number` in the footage, `pixels` (H, W) uint8, or float32 in 0 to 255."""
 
-    index: int
-    number: int
-    pixels: NDArray[np.generic]
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def pixels(self) -> NDArray[np.uint8] | NDArray[np.float32]: ...
 
 
 # an observation is never better than this, whatever the patch says: interpolation and compression
