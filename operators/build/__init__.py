@@ -1,7 +1,7 @@
 """From a `Solve` to Blender's datablocks.
 
-Everything is made through `bpy.data`, once, on the main thread. A second build of the same shot finds what the first one
-made and updates it; what the artist added stays.
+Everything is made through `bpy.data`, once, on the main thread. A second build of the same shot finds what the first
+one made and updates it; what the artist added stays.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """From the solver's axes to Blender's, and back: the only module that knows both.
 
-The solver's world and camera have x right, y down and z forward. Blender's world has z up, and its camera x right, y up,
-looking along -z. A level first camera in the solver's world origin so becomes a camera at Blender's origin that looks
-along +y with z up. Pixels run down from the top left corner in the solver, up from the bottom left one in Blender's clip.
+The solver's world and camera have x right, y down and z forward. Blender's world has z up, and its camera x right,
+y up, looking along -z. A level first camera in the solver's world origin so becomes a camera at Blender's origin that
+looks along +y with z up. Pixels run down from the top left corner in the solver, up from the bottom left one in
+Blender's clip.
 """
 
 from __future__ import annotations

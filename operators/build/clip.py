@@ -107,8 +107,6 @@ def write_tracks(solve: Solve, clip: bpy.types.MovieClip) -> tuple[int, int]:
     longest_first = np.argsort(-counts, kind="stable")
     chosen = np.sort(longest_first[np.cumsum(counts[longest_first]) <= MOST_MARKERS])
 
-    settings = clip.tracking.settings
-    settings.default_pattern_size, settings.default_search_size = int(_PATTERN_PX), int(_SEARCH_PX)
     boxes = _marker_boxes(solve.shot.size)
     digits = len(str(len(chosen)))
     new_track = clip.tracking.objects[0].tracks.new
@@ -128,7 +126,9 @@ def _add_track(
     boxes: dict[str, NDArray[np.float32]],
 ) -> None:
     """One track: a marker a frame, and disabled ones where it is not seen (Blender holds the last one otherwise)."""
-    markers = new_track(name=name, frame=int(frames[0])).markers
+    track = new_track(name=name, frame=int(frames[0]))
+    track.select = False
+    markers = track.markers
     insert = markers.insert_frame
     for number, position in zip(frames.tolist(), co.tolist(), strict=True):
         insert(number, co=position)

@@ -8,6 +8,7 @@ answered from a timer, so an answer also shows that Blender's event loop runs.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -29,14 +30,30 @@ desk = Path(os.environ["LENS_SOLVER_DESK"])
 
 
 def enable() -> None:
-    """Enable the checkout, whatever its folder is called, as the extension `lens_solver`."""
+    """Enable the checkout, whatever its folder is called, as the extension `lens_solver`.
+
+    Debian's newest Blender runs a Python for which the extension has no wheels, and refuses it: there the package is
+    registered as it is.
+    """
     folder = desk / "extensions"
     folder.mkdir()
     (folder / "lens_solver").symlink_to(ROOT, target_is_directory=True)
+    if sys.version_info[:2] not in ((3, 11), (3, 13)):
+        sys.path.append(str(folder))
+        importlib.import_module("lens_solver").register()
+        return
     repos = bpy.context.preferences.extensions.repos
     repo = repos.new(name="dev", module="dev", custom_directory=str(folder), remote_url="", source="USER")
     repo.use_custom_directory = True
     addon_utils.enable(MODULE, default_set=True)
+
+
+def disable() -> None:
+    """Undo `enable`."""
+    if "lens_solver" in sys.modules:
+        sys.modules["lens_solver"].unregister()
+    else:
+        addon_utils.disable(MODULE, default_set=True)
 
 
 def areas(kind: str) -> list[dict[str, list[int]]]:
@@ -64,7 +81,7 @@ def answer() -> float:
         return INTERVAL_S
     question.unlink()
     try:
-        names = {"bpy": bpy, "areas": areas, "open_tab": open_tab, "addon_utils": addon_utils, "MODULE": MODULE}
+        names = {"bpy": bpy, "areas": areas, "open_tab": open_tab, "disable": disable}
         value = eval(asked["expression"], names)
         reply = {"number": asked["number"], "value": value}
         text = json.dumps(reply)

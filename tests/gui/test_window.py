@@ -202,7 +202,7 @@ def test_clip_editor_and_cancel_button(desktop: Desktop, footage: Path) -> None:
     "event",
     [
         "bpy.ops.wm.read_homefile(use_factory_startup=True) and None",
-        "addon_utils.disable(MODULE)",
+        "disable()",
         "bpy.data.scenes.new('other') and bpy.data.scenes.remove(bpy.data.scenes['Scene'])",
     ],
     ids=["file_loaded", "disabled", "scene_removed"],
