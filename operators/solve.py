@@ -24,6 +24,16 @@ def footage_clip(context: bpy.types.Context) -> bpy.types.MovieClip | None:
     return shown or context.scene.active_clip
 
 
+def _show_in_clip_editors(clip: bpy.types.MovieClip) -> None:
+    """Let the open clip editors show the clip, each track only where it is seen."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            space: Any = area.spaces.active
+            if area.type == "CLIP_EDITOR" and space.clip in (None, clip):
+                space.clip = clip
+                space.show_disabled = False
+
+
 class LENS_SOLVER_OT_solve_camera(job.JobMixIn, bpy.types.Operator):
     """Solve the camera of the footage"""
 
@@ -65,7 +75,8 @@ class LENS_SOLVER_OT_solve_camera(job.JobMixIn, bpy.types.Operator):
 
         clip = next((clip for clip in bpy.data.movieclips if clip.session_uid == self._clip_uid), None)
         made = build_scene(result, scene, clip)
-        scene.lens_solver.clip = bpy.data.movieclips[made.clip]
+        scene.lens_solver.clip = solved = bpy.data.movieclips[made.clip]
+        _show_in_clip_editors(solved)
         summary = scene.lens_solver.result
         settings.store_result(summary, result, made.notes)
         text = (
