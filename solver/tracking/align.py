@@ -4,7 +4,9 @@ Frame-to-frame tracking drifts, and the drift is the same for a whole track, so 
 observation is therefore aligned to the patch in which its track began, by inverse compositional Gauss-Newton (Baker and
 Matthews, Lucas-Kanade 20 years on, 2004, section 3.2) on an affine warp with gain and bias: with the template T on the
 grid g and its steepest descent images D = [T_x, T_y, T_x g_x, T_x g_y, T_y g_x, T_y g_y, T, 1], every iteration samples
-the picture at A g + p and steps by the pseudo-inverse of D, which is computed once a track.
+the picture at A g + p and steps by the pseudo-inverse of D, which is computed once a track. A Gaussian window weighs the
+middle of the patch most: its rim is the first to be covered by something nearer, and bends most where the surface is
+seen at an angle.
 """
 
 from __future__ import annotations
@@ -20,14 +22,42 @@ Array32 = NDArray[np.float32]
 _SMALLEST_STEP_PX = 0.005
 
 
-def patch_grid(radius: int) -> Array32:
-    """Offsets (M, 2) of a square patch, x fastest."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """The form of the patches: a square grid with a Gaussian window.
+
+    Attributes
+    ----------
+    side : int
+    offsets : ndarray of float32, shape (M, 2)
+        From the middle, x fastest.
+    window : ndarray of float32, shape (M,)
+        Weights that add up to 1.
+    """
+
+    side: int
+    offsets: Array32
+    window: Array32
+
+    def centred(self, values: Array32) -> Array32:
+        """Values (N, M) less their weighted mean."""
+        return np.asarray(values - (values @ self.window)[:, None])
+
+    def spread(self, centred: Array32) -> Array32:
+        """Weighted standard deviation (N,) of centred values (N, M); never zero."""
+        return np.maximum(np.sqrt((centred * centred) @ self.window), np.float32(1e-3))
+
+
+def make_patch(radius: int, window_sigma: float) -> Patch:
+    """A patch of side 2 radius + 1, pixels, with a window of `window_sigma` pixels."""
     axis = np.arange(-radius, radius + 1, dtype=np.float32)
-    return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    offsets = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    window = np.exp(-(offsets**2).sum(axis=1) / (2 * window_sigma**2)).astype(np.float32)
+    return Patch(side=2 * radius + 1, offsets=offsets, window=window / window.sum())
 
 
 def smooth(pixels: NDArray[np.generic], sigma: float) -> Array32:
-    """The picture as float32 (H, W), blurred so that bilinear sampling between pixels does not pull to the grid."""
+    """The picture as float32 (H, W), blurred by a Gaussian of `sigma` pixels."""
     return np.asarray(cv2.GaussianBlur(pixels.astype(np.float32, copy=False), (0, 0), sigma), dtype=np.float32)
 
 
@@ -38,7 +68,7 @@ def sample(picture: Array32, positions: Array32) -> Array32:
     )
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Templates:
     """First patches of the tracks that live.
 
@@ -47,59 +77,51 @@ class Templates:
     values : ndarray of float32, shape (N, M)
         Grey values less their mean.
     solver : ndarray of float32, shape (N, 8, M)
-        Pseudo-inverse of D.
-    covariance : ndarray of float32, shape (N, 2, 2)
-        Of the position for one grey level of noise, pixels squared, in the template's axes.
+        Weighted pseudo-inverse of D.
     contrast : ndarray of float32, shape (N,)
         Standard deviation of the values.
     """
 
     values: Array32
     solver: Array32
-    covariance: Array32
     contrast: Array32
 
     def select(self, keep: NDArray[np.bool_]) -> Templates:
         """The templates where `keep` is true."""
-        return Templates(
-            values=self.values[keep],
-            solver=self.solver[keep],
-            covariance=self.covariance[keep],
-            contrast=self.contrast[keep],
-        )
+        return Templates(values=self.values[keep], solver=self.solver[keep], contrast=self.contrast[keep])
 
     def joined(self, other: Templates) -> Templates:
         """These and then the others."""
         return Templates(
             values=np.concatenate([self.values, other.values]),
             solver=np.concatenate([self.solver, other.solver]),
-            covariance=np.concatenate([self.covariance, other.covariance]),
             contrast=np.concatenate([self.contrast, other.contrast]),
         )
 
 
-def make_templates(picture: Array32, position: Array32, grid: Array32) -> Templates:
-    """Templates of the patches at OpenCV positions (N, 2) in a smoothed picture (H, W)."""
-    at = position[:, None, :] + grid
+def make_templates(picture: Array32, position: Array32, patch: Patch) -> Templates:
+    """Templates of the patches at OpenCV positions (N, 2) in a picture (H, W)."""
+    at = position[:, None, :] + patch.offsets
     half = np.float32(0.5)
     x, y = np.array([half, 0], np.float32), np.array([0, half], np.float32)
-    values = sample(picture, at)
+    centred = patch.centred(sample(picture, at))
     gx = sample(picture, at + x) - sample(picture, at - x)
     gy = sample(picture, at + y) - sample(picture, at - y)
-    centred = values - values.mean(axis=1, keepdims=True)
-    gx_, gy_ = grid[:, 0], grid[:, 1]
-    D = np.stack([gx, gy, gx * gx_, gx * gy_, gy * gx_, gy * gy_, centred, np.ones_like(gx)], axis=1)
-    gram = np.matmul(D, D.transpose(0, 2, 1)).astype(np.float64)  # (N, 8, 8)
+    u, v = patch.offsets[:, 0], patch.offsets[:, 1]
+    D = np.stack([gx, gy, gx * u, gx * v, gy * u, gy * v, centred, np.ones_like(gx)], axis=1)
+    return Templates(values=centred, solver=weighted_solver(D, patch.window)[0], contrast=patch.spread(centred))
+
+
+def weighted_solver(D: Array32, window: Array32) -> tuple[Array32, NDArray[np.float64]]:
+    """Weighted pseudo-inverses (N, K, M) of steepest descent images (N, K, M), and (D w D^T)^-1 (N, K, K)."""
+    weighted = D * window
+    gram = np.matmul(weighted, D.transpose(0, 2, 1)).astype(np.float64)
+    k = gram.shape[1]
     scale = 1 / np.sqrt(np.maximum(np.einsum("nii->ni", gram), 1e-12))
     gram *= scale[:, :, None] * scale[:, None, :]
-    gram += 1e-6 * np.eye(8)
+    gram += 1e-6 * np.eye(k)
     inverse = np.linalg.inv(gram) * scale[:, :, None] * scale[:, None, :]
-    return Templates(
-        values=centred,
-        solver=np.matmul(inverse.astype(np.float32), D),
-        covariance=inverse[:, :2, :2].astype(np.float32),
-        contrast=np.maximum(centred.std(axis=1), 1e-3),
-    )
+    return np.matmul(inverse.astype(np.float32), weighted), inverse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,29 +135,26 @@ class Alignment:
         Picture offset = warp @ template offset.
     correlation : ndarray of float32, shape (N,)
         Normalised cross-correlation at the end.
-    noise : ndarray of float32, shape (N,)
-        RMS difference to the template after gain and bias, grey levels of the template.
+    values : ndarray of float32, shape (N, M)
+        The picture, sampled as the templates lie in it.
     """
 
     position: Array32
     warp: Array32
     correlation: Array32
-    noise: Array32
+    values: Array32
 
 
 def align(
-    picture: Array32, templates: Templates, grid: Array32, position: Array32, warp: Array32, iterations: int
+    picture: Array32, templates: Templates, patch: Patch, position: Array32, warp: Array32, iterations: int
 ) -> Alignment:
-    """Align every template, starting at `position` (N, 2) and `warp` (N, 2, 2), in a smoothed picture (H, W)."""
+    """Align every template, starting at `position` (N, 2) and `warp` (N, 2, 2), in a picture (H, W)."""
     position, warp = position.copy(), warp.copy()
-    n = len(position)
-    active = np.arange(n)
-    grid_t = np.ascontiguousarray(grid.T)
+    active = np.arange(len(position))
     for _ in range(iterations):
-        values = _sample_warped(picture, position[active], warp[active], grid_t)
-        # gain and bias stand in D, so the raw difference serves
-        gain = templates.contrast[active] / np.maximum(values.std(axis=1), 1e-3)
-        error = (values - values.mean(axis=1, keepdims=True)) * gain[:, None] - templates.values[active]
+        centred = patch.centred(sample_warped(picture, position[active], warp[active], patch))
+        gain = templates.contrast[active] / patch.spread(centred)
+        error = centred * gain[:, None] - templates.values[active]
         step = np.matmul(templates.solver[active], error[:, :, None])[:, :, 0]  # (n, 8)
         shape = np.empty((len(active), 2, 2), np.float32)
         shape[:, 0, 0], shape[:, 0, 1] = 1 + step[:, 2], step[:, 3]
@@ -155,16 +174,16 @@ def align(
         active = active[(size > _SMALLEST_STEP_PX) & ok & np.isfinite(size)]
         if not len(active):
             break
-    values = _sample_warped(picture, position, warp, grid_t)
-    values -= values.mean(axis=1, keepdims=True)
-    spread = np.maximum(values.std(axis=1), 1e-3)
-    correlation = (values * templates.values).mean(axis=1) / (spread * templates.contrast)
-    noise = templates.contrast * np.sqrt(np.maximum(1 - np.clip(correlation, 0, 1) ** 2, 0))
-    return Alignment(position=position, warp=warp, correlation=correlation, noise=noise)
+    values = sample_warped(picture, position, warp, patch)
+    centred = patch.centred(values)
+    correlation = ((centred * templates.values) @ patch.window) / (patch.spread(centred) * templates.contrast)
+    return Alignment(position=position, warp=warp, correlation=correlation, values=values)
 
 
-def _sample_warped(picture: Array32, position: Array32, warp: Array32, grid_t: Array32) -> Array32:
-    at = np.empty((len(position), grid_t.shape[1], 2), np.float32)
+def sample_warped(picture: Array32, position: Array32, warp: Array32, patch: Patch) -> Array32:
+    """Samples (N, M) of patches at OpenCV positions (N, 2), deformed by `warp` (N, 2, 2)."""
+    at = np.empty((len(position), len(patch.window), 2), np.float32)
+    offsets = patch.offsets.T
     for axis in range(2):
-        at[:, :, axis] = warp[:, axis, :] @ grid_t + position[:, axis : axis + 1]
+        at[:, :, axis] = warp[:, axis, :] @ offsets + position[:, axis : axis + 1]
     return sample(picture, at)
