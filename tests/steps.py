@@ -117,6 +117,11 @@ def pytest_for_blenders() -> Path:
     return folder
 
 
+def unpack_wheels() -> None:
+    """Lay the solver's packages where Blender programs that run the checkout look for them."""
+    subprocess.run([str(MAIN.make()), str(ROOT / "vendor" / "wheels.py"), "unpack"], check=True)
+
+
 # --- the steps --------------------------------------------------------------------------------------
 
 
@@ -179,7 +184,7 @@ def programs(tally: Tally) -> None:
         tally.missing("Blender programs", "no Blender (name one in BLENDER)")
         return
     settings = {"LENS_SOLVER_PYTEST": str(pytest_for_blenders())}
-    subprocess.run([str(MAIN.make()), str(ROOT / "vendor" / "wheels.py"), "unpack"], check=True)
+    unpack_wheels()
     for blender in blenders:
         command = [blender, "--background", "--factory-startup", "--python-exit-code", "1"]
         command += ["--python", str(ROOT / "tests" / "run.py"), "--"]
@@ -192,6 +197,7 @@ def window(tally: Tally) -> None:
     if not blenders or absent:
         tally.missing("window", f"no {', '.join(absent) or 'Blender (name one in BLENDER)'}")
         return
+    unpack_wheels()
     run_pytest(tally, "window", pytest_of(MAIN), "tests/gui", {"LENS_SOLVER_BLENDERS": os.pathsep.join(blenders)})
 
 
