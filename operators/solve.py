@@ -79,14 +79,12 @@ class LENS_SOLVER_OT_solve_camera(job.JobMixIn, bpy.types.Operator):
         _show_in_clip_editors(solved)
         summary = scene.lens_solver.result
         settings.store_result(summary, result, made.notes)
+        solved_well = summary.status == "SOLVED"
         text = (
-            f"{summary.shot}: {summary.focal_mm:.2f} mm, error {summary.error_px:.2f} px,"
-            f" {summary.frames_solved} of {summary.frames_total} frames"
+            f"{summary.shot}: {'solved' if solved_well else 'solved with warnings'}, {summary.focal_mm:.2f} mm,"
+            f" error {summary.error_px:.2f} px, {summary.frames_solved} of {summary.frames_total} frames"
         )
-        if summary.status == "SOLVED":
-            self.report({"INFO"}, f"Solved {text}")
-        else:
-            self.report({"WARNING"}, f"Solved with warnings {text}. {' '.join(result.report.reasons)}")
+        self.report({"INFO"} if solved_well else {"WARNING"}, ". ".join((text, *result.report.reasons)))
 
 
 class LENS_SOLVER_OT_cancel_solve(bpy.types.Operator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import bpy
@@ -116,6 +117,19 @@ def test_one_bad_shot_does_not_stop_the_others(footage: Path, tmp_path: Path) ->
         f"{footage.name}_overlay.png",
         "none.json",
     ]
+
+
+@pytest.mark.usefixtures("solver")
+def test_names_may_hold_spaces_and_letters_of_any_language(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shot = tmp_path / "Größe 1 影"
+    shutil.copytree(footage, shot)
+    monkeypatch.chdir(tmp_path)
+    assert command_line.main([shot.name, "--output", "ein Ordner"]) == 0
+    assert names(tmp_path / "ein Ordner") == [f"{shot.name}.blend", f"{shot.name}.json", f"{shot.name}_overlay.png"]
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "ein Ordner" / f"{shot.name}.blend"))
+    assert tuple(bpy.context.scene.active_clip.size) == (640, 360)
 
 
 @pytest.mark.usefixtures("solver")
