@@ -1,8 +1,8 @@
 """Robust bundle adjustment by Levenberg-Marquardt.
 
 Minimises sum rho(|W e|^2) + sum ((l - l_prior) / sd)^2 over poses, points and the free lens parameters, with Cauchy's
-rho(r^2) = c^2 log(1 + r^2 / c^2) by iteratively reweighted least squares (Triggs et al. 2000, section 3.3). The gauge
-is left free: the damping holds it.
+rho(r^2) = c^2 log(1 + r^2 / c^2) by iteratively reweighted least squares (Triggs et al. 2000, section 3.3). Steps along
+the gauge's seven directions are held: they change nothing to first order, and spoil a long step to second.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from ..geometry.rotation import rotation_matrix
+from .gauge import gauge_directions
 from .normal_equations import NormalEquations, assemble, point_step, reduce, structure
 from .residuals import Array, Observations, State, camera_points, linearise, residuals
 
 _LARGEST_DAMPING = 1e8
+# a step that gains less than this share of the cost is near the optimum
+_NEAR = 0.003
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ class BundleOptions:
     tolerance : float
         Stop when a step lowers the cost by less than this: costs are in squared standard deviations, so that a gain
         well below 1 moves nothing by what the data could tell.
+    relative_tolerance : float
+        Or by less than this share of it.
     """
 
     free_lens: tuple[int, ...] = (0,)
@@ -46,6 +51,7 @@ class BundleOptions:
     cauchy: float = 2.5
     iterations: int = 30
     tolerance: float = 0.05
+    relative_tolerance: float = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +68,12 @@ class Adjustment:
 def robust_cost(residual: Array, cauchy: float) -> float:
     """Sum of Cauchy's rho over whitened residuals (N, 2)."""
     return float(cauchy**2 * np.log1p((residual**2).sum(axis=1) / cauchy**2).sum())
+
+
+def cost_by_row(residual: Array, row: NDArray[np.int64], n: int, cauchy: float) -> Array:
+    """Sums (n,) of Cauchy's rho over the whitened residuals (N, 2) of each row's number (N,)."""
+    rho = cauchy**2 * np.log1p((residual**2).sum(axis=1) / cauchy**2)
+    return np.bincount(row, weights=rho, minlength=n)
 
 
 def robust_weight(residual: Array, cauchy: float) -> Array:
@@ -135,15 +147,17 @@ def adjust(
     free = np.array(options.free_lens, dtype=np.int64)
     n_pose = 6 * len(state.R)
     cost = robust_cost(residuals(state, observations), options.cauchy) + _prior_cost(state.lens, options)
-    damping, growth, iteration, converged = 1e-4, 2.0, 0, False
+    damping, growth, iteration, converged, near = 1e-4, 2.0, 0, False, False
     for iteration in range(1, options.iterations + 1):
         if tick is not None:
             tick(iteration)
         lin = linearise(state, observations)
-        eq = assemble(lin, robust_weight(lin.residual, options.cauchy), free, s)
+        eq = assemble(lin, robust_weight(lin.residual, options.cauchy), free, s, near)
         _add_prior(eq, state.lens, options)
+        gauge = gauge_directions(state, len(free))
         while True:
             reduced = reduce(eq, s, observations, damping)
+            reduced.S[...] += float(np.median(np.diag(reduced.S))) * (gauge @ gauge.T)
             try:
                 step = cho_solve(cho_factor(reduced.S, check_finite=False), reduced.side, check_finite=False)
             except LinAlgError:
@@ -163,7 +177,8 @@ def adjust(
             break
         gain, state, cost = cost - new_cost, candidate, new_cost
         damping, growth = max(damping / 5, 1e-10), 2.0
-        if gain < options.tolerance:
+        near = gain < _NEAR * cost
+        if gain < max(options.tolerance, options.relative_tolerance * cost):
             converged = True
             break
     weight = robust_weight(residuals(state, observations), options.cauchy)

@@ -2,7 +2,7 @@
 
 The inverse of the reduced matrix S is the covariance of poses and lens when all residuals are independent (Laplace;
 Triggs et al. 2000, section 2.1). Those of one track are not: a patch that is placed a little wrong stays so. The
-sandwich S^-1 (sum_p s_p s_p^T) S^-1, with s_p the gradient of all of track p's residuals, allows any correlation within
+sandwich S^-1 (sum_p s_p s_p^T) S^-1, with s_p track p's part of the reduced gradient, allows any correlation within
 a track (White, Maximum likelihood estimation of misspecified models, 1982; Liang and Zeger 1986). The larger of the
 two variances is reported.
 
@@ -16,12 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, qr
+from scipy.linalg import cho_factor, cho_solve
 
 from ..geometry.rotation import cross_matrix
 from .adjust import BundleOptions, prior_information, robust_weight
-from .normal_equations import assemble, reduce, structure
-from .residuals import Array, Observations, State, linearise
+from .gauge import gauge_directions
+from .normal_equations import NormalEquations, assemble, reduce, structure
+from .residuals import Array, Linearisation, Observations, State, linearise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,18 +44,6 @@ class Deviations:
     lens_step: Array
     rotation: Array
     position: Array
-
-
-def gauge_directions(state: State, n_lens: int) -> Array:
-    """Orthonormal basis (6 C + L, 7) of the changes of poses that no picture shows."""
-    n = len(state.R)
-    G = np.zeros((n, 6, 7))
-    for axis in range(3):
-        G[:, :3, axis] = -state.R[:, :, axis]
-        G[:, 3:, 3 + axis] = -state.R[:, :, axis]
-    G[:, 3:, 6] = state.t
-    full = np.concatenate([G.reshape(6 * n, 7), np.zeros((n_lens, 7))])
-    return np.asarray(qr(full, mode="economic")[0])
 
 
 def deviations(state: State, observations: Observations, options: BundleOptions) -> Deviations:
@@ -85,7 +74,7 @@ def deviations(state: State, observations: Observations, options: BundleOptions)
     step = inverse[6 * n :] @ reduced.side
     inverse -= G @ (G.T @ inverse @ G) @ G.T
 
-    scores = _scores(lin.by_pose, lin.by_lens[:, :, free], lin.residual, weight, observations, n, len(state.X))
+    scores = _scores(lin, weight, free, eq, reduced.V_inverse, observations)
     spread = inverse @ scores.T  # (A, P)
     sandwich = np.einsum("ap,ap->a", spread, spread)
     larger = np.sqrt(np.maximum(sandwich / np.maximum(np.diag(inverse), 1e-300), 1.0))
@@ -108,19 +97,23 @@ def deviations(state: State, observations: Observations, options: BundleOptions)
 
 
 def _scores(
-    by_pose: Array,
-    by_lens: Array,
-    residual: Array,
-    weight: NDArray[np.float64],
+    lin: Linearisation,
+    weight: Array,
+    free: NDArray[np.int64],
+    eq: NormalEquations,
+    V_inverse: Array,
     observations: Observations,
-    n_cameras: int,
-    n_points: int,
 ) -> Array:
-    """s_p (P, 6 C + L): at the optimum the part that goes through the point's own position vanishes."""
-    weighted = residual * weight[:, None]
-    scores = np.zeros((n_points, 6 * n_cameras + by_lens.shape[2]))
-    pose = np.einsum("nij,ni->nj", by_pose, weighted)
+    """s_p (P, 6 C + L): each track's own part of the reduced gradient g_a - E V^-1 g_b."""
+    n_cameras = (len(eq.gradient) - len(free)) // 6
+    n_points = len(V_inverse)
+    weighted = lin.residual * weight[:, None]
+    moved = np.matmul(V_inverse, eq.point_gradient[:, :, None])[:, :, 0]  # (P, 3)
+    pose = np.einsum("nij,ni->nj", lin.by_pose, weighted)
+    pose -= np.matmul(eq.pose_point, moved[observations.point][:, :, None])[:, :, 0]
+    lens = np.einsum("nij,ni->nj", lin.by_lens[:, :, free], weighted)
+    scores = np.zeros((n_points, 6 * n_cameras + len(free)))
     scores[observations.point[:, None], 6 * observations.camera[:, None] + np.arange(6)] = pose
     starts = np.searchsorted(observations.point, np.arange(n_points))
-    scores[:, 6 * n_cameras :] = np.add.reduceat(np.einsum("nij,ni->nj", by_lens, weighted), starts, axis=0)
+    scores[:, 6 * n_cameras :] = np.add.reduceat(lens, starts, axis=0) - np.einsum("plk,pk->pl", eq.lens_point, moved)
     return scores

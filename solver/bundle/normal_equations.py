@@ -21,6 +21,8 @@ from scipy.linalg import blas
 from .residuals import Array, Linearisation, Observations
 
 _CHUNK_POINTS = 256
+# smaller products cost more to set up than to multiply
+_LEAST_CHUNK_POINTS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +71,8 @@ def structure(observations: Observations, n_cameras: int, n_points: int) -> Stru
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     first = np.minimum.reduceat(camera, starts)
     last = np.maximum.reduceat(camera, starts)
-    order = np.lexsort((last, first))
     chunks = []
-    for begin in range(0, n_points, _CHUNK_POINTS):
-        points = order[begin : begin + _CHUNK_POINTS]
+    for points in _chunks(first, last):
         length = counts[points]
         column = np.repeat(np.arange(len(points)), length)
         offset = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
@@ -96,6 +96,21 @@ def structure(observations: Observations, n_cameras: int, n_points: int) -> Stru
     )
 
 
+def _chunks(first: NDArray[np.int64], last: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Points whose cameras nearly coincide: long tracks apart from short ones, each sorted by their first camera."""
+    span = last - first + 1
+    size = np.ceil(np.log2(span)).astype(np.int64)
+    order = np.lexsort((last, first, size))
+    breaks = [0]
+    for i in range(1, len(order)):
+        begin, point = order[breaks[-1]], order[i]
+        full = i - breaks[-1] >= _CHUNK_POINTS
+        wide = last[point] - first[begin] + 1 > 1.5 * 2 ** size[begin] and i - breaks[-1] >= _LEAST_CHUNK_POINTS
+        if full or wide or size[point] != size[begin]:
+            breaks.append(i)
+    return np.split(order, breaks[1:])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormalEquations:
     """U, E, V and the gradient at one state. Order of the unknowns a: 6 a camera, then the free lens parameters."""
@@ -108,13 +123,20 @@ class NormalEquations:
     lens_point: Array  # (P, L, 3)
 
 
-def assemble(lin: Linearisation, weight: Array, free_lens: NDArray[np.int64], s: Structure) -> NormalEquations:
-    """Normal equations of the residuals with weights (N,)."""
+def assemble(
+    lin: Linearisation, weight: Array, free_lens: NDArray[np.int64], s: Structure, near: bool = True
+) -> NormalEquations:
+    """Normal equations of the residuals with Cauchy's weights w (N,).
+
+    The gradient is J^T w r. The curvature of rho is w along one direction of the image plane and w (1 - s) / (1 + s),
+    s = r^2 / c^2, along the other; their mean is w^2. `near` the optimum J^T h J with h = w max(w, 1/2) takes steps
+    nearer to Newton's than the h = w of plain reweighting, which converges only linearly but is safe from afar.
+    """
     n_lens, n_pose = len(free_lens), 6 * s.n_cameras
-    root = np.sqrt(weight)[:, None]
-    r = lin.residual * root
-    A = np.concatenate([lin.by_pose, lin.by_lens[:, :, free_lens]], axis=2) * root[:, :, None]
-    B = lin.by_point * root[:, :, None]
+    root = np.sqrt(weight * np.maximum(weight, 0.5)) if near else np.sqrt(weight)
+    r = lin.residual * (weight / root)[:, None]
+    A = np.concatenate([lin.by_pose, lin.by_lens[:, :, free_lens]], axis=2) * root[:, None, None]
+    B = lin.by_point * root[:, None, None]
 
     U = np.zeros((n_pose + n_lens, n_pose + n_lens))
     gradient = np.zeros(n_pose + n_lens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.adjust import robust_weight
+from ..bundle.adjust import cost_by_row, robust_weight
 from ..bundle.residuals import Array, Observations, State, linearise, residuals
 from .rotation import rotation_matrix
 
@@ -33,7 +33,7 @@ def refine_poses(
     slot = np.full(len(state.R), -1, dtype=np.int64)
     slot[frames] = np.arange(len(frames))
     row = slot[observations.camera]
-    cost = _cost_by_row(state, observations, row, len(frames), cauchy)
+    cost = cost_by_row(residuals(state, observations), row, len(frames), cauchy)
     damping = np.full(len(frames), 1e-4)
     for _ in range(iterations):
         lin = linearise(state, observations, with_points=False)
@@ -54,7 +54,7 @@ def refine_poses(
         R[frames] = rotation_matrix(step[:, :3]) @ R[frames]
         t[frames] += step[:, 3:]
         candidate = State(R=R, t=t, X=state.X, lens=state.lens)
-        new_cost = _cost_by_row(candidate, observations, row, len(frames), cauchy)
+        new_cost = cost_by_row(residuals(candidate, observations), row, len(frames), cauchy)
         better = new_cost < cost
         damping = np.where(better, damping / 5, np.minimum(damping * 10, 1e6))
         R[frames[~better]], t[frames[~better]] = state.R[frames[~better]], state.t[frames[~better]]
@@ -65,13 +65,6 @@ def refine_poses(
     return state
 
 
-def _cost_by_row(state: State, observations: Observations, row: NDArray[np.int64], n: int, cauchy: float) -> Array:
-    e = residuals(state, observations)
-    return np.bincount(row, weights=cauchy**2 * np.log1p((e**2).sum(axis=1) / cauchy**2), minlength=n)
-
-
-
-
 def refine_points(
     state: State, observations: Observations, points: NDArray[np.int64], cauchy: float = 2.5, iterations: int = 8
 ) -> State:
@@ -80,7 +73,7 @@ def refine_points(
     slot[points] = np.arange(len(points))
     row = slot[observations.point]
     starts = np.searchsorted(row, np.arange(len(points)))
-    cost = _cost_by_row(state, observations, row, len(points), cauchy)
+    cost = cost_by_row(residuals(state, observations), row, len(points), cauchy)
     damping = np.full(len(points), 1e-3)
     for _ in range(iterations):
         lin = linearise(state, observations)
@@ -97,7 +90,7 @@ def refine_points(
         X[points] += np.matmul(lin.basis[points], step)[:, :, 0]
         X[points] /= np.sqrt((X[points] ** 2).sum(axis=1))[:, None]
         candidate = State(R=state.R, t=state.t, X=X, lens=state.lens)
-        new_cost = _cost_by_row(candidate, observations, row, len(points), cauchy)
+        new_cost = cost_by_row(residuals(candidate, observations), row, len(points), cauchy)
         better = new_cost < cost
         damping = np.where(better, damping / 5, np.minimum(damping * 10, 1e6))
         X[points[~better]] = state.X[points[~better]]

@@ -20,23 +20,21 @@ from ..bundle.covariance import Deviations, deviations
 from ..bundle.residuals import residuals
 from ..geometry.resect import refine_poses
 from ..progress import Progress
-from .grow import keyframes
+from .grow import WIDE_CORNER_SD, keyframes
 from .model import Model, adjust_frames, least_views, place_points, sub_problem, whitening_of
 from .seed import corner_prior
 
 # above this many frames the dense reduced system costs more than the rest of the solve: frames between keyframes are
 # then posed against the points
 MOST_ADJUSTED_FRAMES = 250
-# prior on the distortion at the corner of the picture: 30 % covers every rectilinear lens
-_CORNER_SD = 0.3
 _PRINCIPAL_SD = 0.05
 _REJECT_SIGMAS = 5.5
 _REJECT_PX = 4.0
 # nu, and the squared residual beyond which an observation counts as an outlier and not against its track
 _TRACK_FREEDOM = 2.0
 _OUTLIER_SQUARED = 25.0
-# costs are squared standard deviations: the early adjustments need not settle what the next one weighs anew
-_TOLERANCES = (3.0, 1.0, 0.1)
+# share of the cost at which each adjustment stops: the early ones need not settle what the next one weighs anew
+_TOLERANCES = (1e-3, 2e-4, 1e-5)
 # a held parameter is freed when the data would move it by so many of its deviations
 _EVIDENCE_SIGMAS = {5: 5.0, 1: 8.0, 2: 8.0}
 # fewer frames than this leave k2 to noise
@@ -86,13 +84,15 @@ def finish(model: Model, progress: Progress) -> Finished:
             progress((base + min(iteration / 10, 1)) / len(_TOLERANCES), "Adjusting all frames")
 
         model = reweighted(model)
-        if round_ == len(_TOLERANCES) - 1:
+        last = round_ == len(_TOLERANCES) - 1
+        if last:
             free = _with_evidence(model, frames, free)
         options = _options(model, free, tolerance)
         model, result = adjust_frames(model, frames, options, least_views(model), tick)
         iterations += result.iterations
         model = _pose_between(model, frames)
-        model = _reject(model)
+        if not last:
+            model = _reject(model)
     progress(1.0, "Adjusting all frames")
     return Finished(model=model, options=options, frames=frames, iterations=iterations)
 
@@ -116,11 +116,11 @@ def _with_evidence(model: Model, frames: NDArray[np.bool_], free: tuple[int, ...
 
 def _options(model: Model, free: tuple[int, ...], tolerance: float) -> BundleOptions:
     sd = np.full(6, np.inf)
-    sd[3:] = corner_prior(float(model.state.lens[0]), model.size, _CORNER_SD)
+    sd[3:] = corner_prior(float(model.state.lens[0]), model.size, WIDE_CORNER_SD)
     sd[1:3] = _PRINCIPAL_SD * max(model.size)
     mean = np.zeros(6)
     mean[1:3] = np.array(model.size) / 2
-    return BundleOptions(free_lens=free, lens_prior=mean, lens_prior_sd=sd, iterations=25, tolerance=tolerance)
+    return BundleOptions(free_lens=free, lens_prior=mean, lens_prior_sd=sd, iterations=25, relative_tolerance=tolerance)
 
 
 def noise_scale(model: Model) -> float:

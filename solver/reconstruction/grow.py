@@ -18,13 +18,18 @@ from ..bundle.residuals import Array, State
 from ..geometry.resect import refine_poses
 from ..progress import Progress
 from .model import Model, adjust_frames, least_views, place_points
-from .seed import corner_prior
+from .seed import CORNER_DISTORTION_SD, corner_prior
 
 # frames resected at a time on either side: a quarter of a second, over which extrapolation holds
 _STEP_FRAMES = 6
 _LEAST_POINTS = 15
 _GROWTH = 1.35
 _KEYFRAMES = 40
+# 30 % at the corner covers every rectilinear lens; fewer frames than this leave k2 to noise
+WIDE_CORNER_SD = 0.3
+_K2_FRAMES = 16
+# the next adjustment goes on where this one stops
+_ITERATIONS = 5
 _INLIER_PX = 4.0
 _LEAST_INLIERS = 0.35
 
@@ -198,8 +203,9 @@ def _adjust(model: Model) -> Model:
     # tracks outlive a dozen frames; keyframes further apart would not share enough of them
     spacing_limit = int(np.ceil(model.posed.sum() / 6))
     mask = keyframes(model.posed, max(_KEYFRAMES, spacing_limit))
-    sd = np.concatenate([np.full(3, np.inf), corner_prior(focal, model.size)])
-    options = BundleOptions(free_lens=(0, 3), lens_prior=np.zeros(6), lens_prior_sd=sd, iterations=15, tolerance=1.0)
+    free, corner = ((0, 3, 4), WIDE_CORNER_SD) if model.posed.sum() >= _K2_FRAMES else ((0, 3), CORNER_DISTORTION_SD)
+    sd = np.concatenate([np.full(3, np.inf), corner_prior(focal, model.size, corner)])
+    options = BundleOptions(free_lens=free, lens_prior=np.zeros(6), lens_prior_sd=sd, iterations=_ITERATIONS, tolerance=1.0)
     model, _ = adjust_frames(model, mask, options, least_views(model))
     between = np.flatnonzero(model.posed & ~mask)
     if len(between):

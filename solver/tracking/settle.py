@@ -93,11 +93,18 @@ def settle(rows: Rows, patch: Patch, least_correlation: float) -> Settled:
     D = np.stack([gx.reshape(template.shape), gy.reshape(template.shape), template, np.ones_like(template)], axis=1)
     solver, inverse = weighted_solver(D, patch.window)
 
-    correlation = ((values * template[slot]) @ patch.window) / contrast[slot]
-    error = values * contrast[slot][:, None] - template[slot]
-    step = np.matmul(solver[slot], error[:, :, None])[:, :, 0]  # (N, 4)
-    left = error - np.matmul(step[:, None, :], D[slot])[:, 0]
-    noise2 = (left * left) @ patch.window
+    correlation = np.empty(len(rows.track), np.float32)
+    step = np.empty((len(rows.track), 4), np.float32)
+    noise2 = np.empty(len(rows.track))
+    for i, (start, length) in enumerate(zip(starts.tolist(), count.tolist(), strict=True)):
+        # one track at a time: all at once would gather the systems to the size of all patches
+        part = slice(start, start + length)
+        error = values[part] * contrast[i]
+        correlation[part] = error @ (template[i] * patch.window) / contrast[i] ** 2
+        error -= template[i]
+        step[part] = error @ solver[i].T
+        error -= step[part] @ D[i]
+        noise2[part] = (error * error) @ patch.window
     shift = np.matmul(rows.warp, step[:, :2, None])[:, :, 0]
 
     # the window's weights add up to 1: for noise of variance s in every pixel, (D w D^T)^-1 D w^2 D^T (D w D^T)^-1 s is
