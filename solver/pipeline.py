@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from .bundle.covariance import Deviations
 from .bundle.residuals import LENS_PARAMETERS
 from .conventions import DEFAULT_SENSOR_WIDTH_MM
-from .errors import InputError, SolveDiverged
+from .errors import InputError, SceneCut, SolveDiverged
 from .footage import Footage, format_ranges
 from .geometry.two_view import FrameIndex
 from .lens import BrownConradyLens
@@ -21,10 +22,13 @@ from .reconstruction.grow import grow
 from .reconstruction.model import Model, new_model, normalised, whitening_of
 from .reconstruction.seed import seed
 from .tracking.follow import TrackOptions, follow
+from .tracking.match import MatchOptions, match_tracks, pictures_overlap
 from .tracking.reject import still_in_picture
 from .types import SOLVED, WARNINGS, CameraPath, Points, Shot, Solve, SolveReport, Tracks
 
 _LEAST_FRAMES = 3
+# pictures that are worth matching with each other when they cannot be followed
+_MOST_STILLS = 150
 # added to each observation while the lens is rough: what distortion not yet known does to a patch's neighbours
 _EARLY_DEVIATION_PX = 0.2
 # beyond these the solve is reported as poor, and beyond the second as none
@@ -44,10 +48,13 @@ class SolveOptions:
     sensor_width_mm : float or None
         None: from the metadata, else 36 mm.
     track : TrackOptions
+    match : MatchOptions
+        For stills, whose steps are too wide to follow.
     """
 
     sensor_width_mm: float | None = None
     track: TrackOptions = field(default_factory=TrackOptions)
+    match: MatchOptions = field(default_factory=MatchOptions)
 
 
 def solve(footage: Footage, options: SolveOptions | None = None, progress: Progress | None = None) -> Solve:
@@ -77,9 +84,15 @@ def solve(footage: Footage, options: SolveOptions | None = None, progress: Progr
             f"The footage has {len(footage)} frame{'s' if len(footage) > 1 else ''}, at least {_LEAST_FRAMES} are "
             "needed to find how the camera moved: choose a longer clip or the folder that holds the whole sequence."
         )
+    # thousands of small products: BLAS threads would wait for each other longer than they work
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _solve(footage, options, progress)
+
+
+def _solve(footage: Footage, options: SolveOptions, progress: Progress) -> Solve:
     clock = _Clock()
     shot = _shot(footage)
-    tracks = follow(footage.luminance(), len(footage), options.track, progress.part(0.0, 0.6))
+    tracks = _tracks(footage, options, progress.part(0.0, 0.6))
     tracks = tracks.select(~still_in_picture(tracks, footage.size[0])[tracks.track])
     clock.stage("track")
 
@@ -106,6 +119,20 @@ def _with_weights(model: Model, tracks: Tracks, extra_px: float) -> Model:
 
 def _whitening(tracks: Tracks, extra_px: float) -> NDArray[np.float64]:
     return whitening_of(tracks.covariance + extra_px**2 * np.eye(2))
+
+
+def _tracks(footage: Footage, options: SolveOptions, progress: Progress) -> Tracks:
+    """Tracks from frame to frame; where the steps are too wide for that, from matched key points."""
+    try:
+        return follow(footage.luminance(), len(footage), options.track, progress)
+    except SceneCut as cut:
+        if len(footage) > _MOST_STILLS:
+            raise
+        after = int(np.searchsorted(footage.frame_numbers, cut.frame))
+        pictures = [frame.pixels for frame in footage.luminance(after - 1, after + 1)]
+        if not pictures_overlap(*pictures):
+            raise
+    return match_tracks(footage.luminance(), len(footage), options.match, progress)
 
 
 class _Clock:

@@ -88,6 +88,12 @@ REQUIREMENTS = (
         licence="BSD-3-Clause",
         note="multi-part, tiled and half-float files through numpy",
     ),
+    Requirement(
+        name="threadpoolctl",
+        version="3.8.0",
+        licence="BSD-3-Clause",
+        note="pure Python, one wheel for all",
+    ),
 )
 
 

@@ -24,6 +24,10 @@ from .model import Model, adjust_frames, new_model, normalised, place_points
 FOCAL_STARTS = (0.45, 0.65, 0.9, 1.25, 1.8, 2.6, 4.0)
 _LEAST_SHARED = 40
 _WINDOW_FRAMES = 6
+# adjustment of every start, and of the few that explain the tracks best by then
+_FIRST_ITERATIONS = 6
+_PROMISING = 2
+_ITERATIONS = 30
 _MOST_TRACKS = 400
 # parallax below this cannot be told from the tracks' own errors
 _LEAST_PARALLAX_PX = 1.5
@@ -106,21 +110,16 @@ def seed(model: Model, index: FrameIndex) -> Model:
     window = np.unique(np.linspace(pair.first, pair.second, _WINDOW_FRAMES).round().astype(int))
     chosen = np.zeros_like(model.placed)
     chosen[pair.tracks[:: max(1, len(pair.tracks) // _MOST_TRACKS)]] = True
-    best: Model | None = None
-    best_cost = np.inf
-    for factor in FOCAL_STARTS:
-        start = _start(model, pair, window, chosen, factor * max(model.size))
-        if start is None:
-            continue
-        found, cost = _adjusted(start, window, chosen, iterations=12)
-        if cost < best_cost:
-            best, best_cost = found, cost
-    if best is None:
+    starts = [_start(model, pair, window, chosen, factor * max(model.size)) for factor in FOCAL_STARTS]
+    tried = [_adjusted(start, window, chosen, _FIRST_ITERATIONS) for start in starts if start is not None]
+    if not tried:
         raise DegenerateMotion(
             "No two frames of the shot have a consistent relative pose: too much of the picture moves by itself, or "
             "the camera only turns. Use a shot in which the camera moves through a still scene."
         )
-    return normalised(_adjusted(best, window, chosen, iterations=30)[0])
+    promising = sorted(tried, key=lambda attempt: attempt[1])[:_PROMISING]
+    settled = [_adjusted(start, window, chosen, _ITERATIONS) for start, _ in promising]
+    return normalised(min(settled, key=lambda attempt: attempt[1])[0])
 
 
 def _start(model: Model, pair: Pair, window: NDArray[np.int64], chosen: NDArray[np.bool_], focal_px: float) -> Model | None:

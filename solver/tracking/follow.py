@@ -80,6 +80,9 @@ class LuminanceFrame(Protocol):
 
 # corners are found on a picture smooth enough that grain makes none
 _DETECTION_SMOOTHING_PX = 0.8
+# a cut leaves next to none of many tracks
+_CUT_LEAST_TRACKS = 60
+_CUT_SHARE = 0.1
 # how often the patches of ended tracks are let go, so that memory does not grow with the shot
 _SETTLE_FRAMES = 32
 
@@ -128,6 +131,7 @@ class _Follower:
         self.track = np.empty(0, np.int64)
         self.templates: Templates | None = None
         self.grey: NDArray[np.uint8] | None = None
+        self.number = 0
         self.n_tracks = 0
         self.rows: list[Rows] = []
         self.settled: list[Settled] = []
@@ -138,7 +142,7 @@ class _Follower:
         picture = smooth(frame.pixels, options.smoothing_px)
         if self.grey is not None and len(self.position):
             self._follow(grey, picture, frame)
-        self.grey = grey
+        self.grey, self.number = grey, frame.number
         self._detect(picture, frame)
         if frame.index % _SETTLE_FRAMES == _SETTLE_FRAMES - 1:
             self._settle()
@@ -173,8 +177,16 @@ class _Follower:
         self.velocity = result.position - self.position
         self.position, self.warp = result.position, result.warp
         self._keep(good)
-        assert self.templates is not None
+        self._check_cut(len(before), frame)
         self._observe(frame, self.track, self.position, self.warp, result.values[good])
+
+    def _check_cut(self, n_before: int, frame: LuminanceFrame) -> None:
+        if n_before >= _CUT_LEAST_TRACKS and len(self.position) < _CUT_SHARE * n_before:
+            raise SceneCut(
+                f"The picture changes completely between frames {self.number} and {frame.number}: there is a cut inside "
+                "the shot. Solve what lies before and after it as shots of their own.",
+                frame.number,
+            )
 
     def _observe(
         self, frame: LuminanceFrame, track: NDArray[np.int64], position: Array32, warp: Array32, values: Array32
