@@ -35,6 +35,8 @@ _EARLY_DEVIATION_PX = 0.2
 _WARN_RMS_PX = 1.0
 _WARN_FOCAL_SHARE = 0.03
 _REFUSE_FOCAL_SHARE = 0.25
+_WARN_DRIFT_SIGMAS = 5.0
+_WARN_DRIFT = 0.01
 _REFUSE_ANGLE_DEG = 0.4
 _LEAST_POSED_SHARE = 0.5
 
@@ -307,6 +309,11 @@ def _warnings(shot: Shot, model: Model, found: Deviations, report: SolveReport) 
     if found.lens[0] > _WARN_FOCAL_SHARE * focal:
         reasons.append(
             f"The focal length is uncertain by {100 * found.lens[0] / focal:.0f} %: the shot has little parallax."
+        )
+    if abs(found.drift) > max(_WARN_DRIFT_SIGMAS * found.drift_sd, _WARN_DRIFT):
+        reasons.append(
+            f"The focal length seems to change during the shot (by about {100 * abs(found.drift):.0f} %): this version "
+            "solves lenses that do not zoom, so do not trust the result."
         )
     if report.rms_px > _WARN_RMS_PX * max(1.0, shot.size[0] / 1000):
         reasons.append(f"The points miss their tracks by {report.rms_px:.1f} px: look at the overlay for what moves.")

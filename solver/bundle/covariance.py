@@ -12,7 +12,7 @@ covariance that is smallest among all gauges (inner constraints; Triggs et al. 2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from ..geometry.rotation import cross_matrix
 from .adjust import BundleOptions, prior_information, robust_weight
 from .gauge import gauge_directions
 from .normal_equations import NormalEquations, assemble, reduce, structure
-from .residuals import Array, Linearisation, Observations, State, linearise
+from .residuals import LENS_PARAMETERS, Array, Linearisation, Observations, State, linearise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +38,15 @@ class Deviations:
     lens_step : ndarray of shape (6,)
         The step that would lower the cost most (zero at the end of an adjustment of the same parameters): for a
         parameter that was held, how far the data would move it.
+    drift, drift_sd : float
+        How far the data would let the logarithm of the focal length drift from the first camera to the last, if it
+        could: far from zero when the lens zooms.
     """
 
     lens: Array
     lens_step: Array
+    drift: float
+    drift_sd: float
     rotation: Array
     position: Array
 
@@ -54,16 +59,20 @@ def deviations(state: State, observations: Observations, options: BundleOptions)
     state, observations, options
         As in `adjust`, where it ended.
     """
-    n, free = len(state.R), np.array(options.free_lens, dtype=np.int64)
+    n = len(state.R)
+    free = np.append(np.array(options.free_lens, dtype=np.int64), len(LENS_PARAMETERS))
     n_lens = len(free)
     s = structure(observations, n, len(state.X))
     lin = linearise(state, observations)
+    ramp = np.linspace(-0.5, 0.5, n)[observations.camera] * state.lens[0]
+    lin = replace(lin, by_lens=np.concatenate([lin.by_lens, ramp[:, None, None] * lin.by_lens[:, :, :1]], axis=2))
     weight = robust_weight(lin.residual, options.cauchy)
     eq = assemble(lin, weight, free, s)
     at = 6 * n + np.arange(n_lens)
-    eq.U[at, at] += prior_information(options)[free]
+    own = free[:-1]
+    eq.U[at[:-1], at[:-1]] += prior_information(options)[own]
     if options.lens_prior is not None:
-        eq.gradient[at] += (prior_information(options) * (state.lens - options.lens_prior))[free]
+        eq.gradient[at[:-1]] += (prior_information(options) * (state.lens - options.lens_prior))[own]
     reduced = reduce(eq, s, observations, 0.0)
     S = np.triu(reduced.S) + np.triu(reduced.S, 1).T
     # held as firmly as what the data know on average, so that the matrix stays well conditioned
@@ -75,25 +84,36 @@ def deviations(state: State, observations: Observations, options: BundleOptions)
     inverse -= G @ (G.T @ inverse @ G) @ G.T
 
     scores = _scores(lin, weight, free, eq, reduced.V_inverse, observations)
-    spread = inverse @ scores.T  # (A, P)
-    sandwich = np.einsum("ap,ap->a", spread, spread)
-    larger = np.sqrt(np.maximum(sandwich / np.maximum(np.diag(inverse), 1e-300), 1.0))
-    covariance = inverse * larger[:, None] * larger[None, :]
+    covariance = _larger(inverse, scores)
+    drift, drift_sd = float(step[-1]), float(np.sqrt(covariance[-1, -1]))
+    # the drift was only asked about: all else is reported as if it could not be
+    inverse = inverse[:-1, :-1] - np.outer(inverse[:-1, -1], inverse[-1, :-1]) / inverse[-1, -1]
+    step = inverse[6 * n :] @ reduced.side[:-1]
+    covariance = _larger(inverse, scores[:, :-1])
 
     poses = np.stack([covariance[6 * i : 6 * i + 6, 6 * i : 6 * i + 6] for i in range(n)])
     # c = -R^T t: dc = R^T [t]_x w - R^T v
     to_centre = np.concatenate([state.R.transpose(0, 2, 1) @ cross_matrix(state.t), -state.R.transpose(0, 2, 1)], axis=2)
     centre = np.einsum("fij,fjk,fik->fi", to_centre, poses, to_centre)
     lens = np.zeros(6)
-    lens[free] = np.sqrt(np.diag(covariance)[6 * n :])
+    lens[own] = np.sqrt(np.diag(covariance)[6 * n :])
     lens_step = np.zeros(6)
-    lens_step[free] = step
+    lens_step[own] = step
     return Deviations(
         lens=lens,
         lens_step=lens_step,
+        drift=drift,
+        drift_sd=drift_sd,
         rotation=np.sqrt(np.maximum(np.einsum("fii->fi", poses)[:, :3], 0)),
         position=np.sqrt(np.maximum(centre, 0)),
     )
+
+
+def _larger(inverse: Array, scores: Array) -> Array:
+    """The covariance S^-1 with its variances raised to the sandwich's where those are larger."""
+    sandwich = ((inverse @ scores.T) ** 2).sum(axis=1)
+    factor = np.sqrt(np.maximum(sandwich / np.maximum(np.diag(inverse), 1e-300), 1.0))
+    return np.asarray(inverse * factor[:, None] * factor[None, :])
 
 
 def _scores(

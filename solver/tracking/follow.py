@@ -167,6 +167,9 @@ class _Follower:
         keep &= ((back - before) ** 2).sum(axis=1) < options.forward_backward_px**2
         keep &= (found > margin).all(axis=1) & (found[:, 0] < width - 1 - margin) & (found[:, 1] < height - 1 - margin)
         self._keep(keep)
+        if not keep.any():
+            self._check_cut(len(before), frame)
+            return
         found = found[keep]
         assert self.templates is not None
         result = align(picture, self.templates, self.patch, found, self.warp, options.iterations)
