@@ -238,7 +238,7 @@ def _noise(track: NDArray[np.int64], correlation: float, rng: np.random.Generato
 
 
 def aligned_path_error(scene: Scene, centre: Array, frames: NDArray[np.bool_] | None = None) -> float:
-    """RMS distance of camera centres (F, 3) from the truth after the best similarity, as a share of the path's extent."""
+    """RMS distance of camera centres (F, 3) from the truth after the best similarity, as a share of the extent."""
     which = np.ones(len(centre), dtype=bool) if frames is None else frames
     a, b = centre[which] - centre[which].mean(axis=0), scene.centre[which] - scene.centre[which].mean(axis=0)
     u, d, vt = np.linalg.svd(b.T @ a)
