@@ -252,9 +252,7 @@ def _points(model: Model, rows: NDArray[np.bool_], error: NDArray[np.float64]) -
     # a point at infinity has no place in the scene
     finite = model.placed & (count > 0) & (X[:, 3] > 1e-5)
     ids = np.flatnonzero(finite)
-    return Points(
-        xyz_world=X[ids, :3] / X[ids, 3:], track=ids, error_px=np.sqrt(square[ids] / count[ids])
-    )
+    return Points(xyz_world=X[ids, :3] / X[ids, 3:], track=ids, error_px=np.sqrt(square[ids] / count[ids]))
 
 
 def _quality(model: Model, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -303,6 +301,11 @@ def _warnings(shot: Shot, model: Model, found: Deviations, report: SolveReport) 
     focal = float(model.state.lens[0])
     if len(shot.missing_frames):
         reasons.append(f"Frames {format_ranges(shot.missing_frames)} are missing; the camera is interpolated there.")
+    if abs(shot.pixel_aspect - 1) > 1e-3:
+        reasons.append(
+            f"The pixels are not square ({shot.pixel_aspect:g} to 1) but were solved as if they were: squeeze or stretch "
+            "the footage to square pixels first."
+        )
     if not model.posed.all():
         lost = shot.frame_numbers[~model.posed]
         reasons.append(f"Frames {format_ranges(lost)} could not be posed; the camera holds still there.")
@@ -318,4 +321,3 @@ def _warnings(shot: Shot, model: Model, found: Deviations, report: SolveReport) 
     if report.rms_px > _WARN_RMS_PX * max(1.0, shot.size[0] / 1000):
         reasons.append(f"The points miss their tracks by {report.rms_px:.1f} px: look at the overlay for what moves.")
     return tuple(reasons)
-

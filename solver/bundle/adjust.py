@@ -73,7 +73,7 @@ def robust_cost(residual: Array, cauchy: float) -> float:
 def cost_by_row(residual: Array, row: NDArray[np.int64], n: int, cauchy: float) -> Array:
     """Sums (n,) of Cauchy's rho over the whitened residuals (N, 2) of each row's number (N,)."""
     rho = cauchy**2 * np.log1p((residual**2).sum(axis=1) / cauchy**2)
-    return np.bincount(row, weights=rho, minlength=n)
+    return np.asarray(np.bincount(row, weights=rho, minlength=n), dtype=np.float64)
 
 
 def robust_weight(residual: Array, cauchy: float) -> Array:
@@ -111,9 +111,7 @@ def moved(state: State, pose_step: Array, lens_step: Array, free: NDArray[np.int
     lens[free] += lens_step
     X = state.X + world_step
     X /= np.sqrt((X**2).sum(axis=1))[:, None]
-    return State(
-        R=rotation_matrix(pose_step[:, :3]) @ state.R, t=state.t + pose_step[:, 3:], X=X, lens=lens
-    )
+    return State(R=rotation_matrix(pose_step[:, :3]) @ state.R, t=state.t + pose_step[:, 3:], X=X, lens=lens)
 
 
 def adjust(

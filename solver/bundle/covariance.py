@@ -93,7 +93,9 @@ def deviations(state: State, observations: Observations, options: BundleOptions)
 
     poses = np.stack([covariance[6 * i : 6 * i + 6, 6 * i : 6 * i + 6] for i in range(n)])
     # c = -R^T t: dc = R^T [t]_x w - R^T v
-    to_centre = np.concatenate([state.R.transpose(0, 2, 1) @ cross_matrix(state.t), -state.R.transpose(0, 2, 1)], axis=2)
+    to_centre = np.concatenate(
+        [state.R.transpose(0, 2, 1) @ cross_matrix(state.t), -state.R.transpose(0, 2, 1)], axis=2
+    )
     centre = np.einsum("fij,fjk,fik->fi", to_centre, poses, to_centre)
     lens = np.zeros(6)
     lens[own] = np.sqrt(np.diag(covariance)[6 * n :])

@@ -227,9 +227,7 @@ def _inverse_lower(L: Array) -> Array:
     return out
 
 
-def point_step(
-    eq: NormalEquations, reduced: Reduced, s: Structure, observations: Observations, step: Array
-) -> Array:
+def point_step(eq: NormalEquations, reduced: Reduced, s: Structure, observations: Observations, step: Array) -> Array:
     """db (P, 3) for the step of poses and lens."""
     n_pose = 6 * s.n_cameras
     pose_step = step[:n_pose].reshape(-1, 6)[observations.camera]

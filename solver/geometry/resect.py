@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.adjust import cost_by_row, robust_weight
-from ..bundle.residuals import Array, Observations, State, linearise, residuals
+from ..bundle.residuals import Observations, State, linearise, residuals
 from .rotation import rotation_matrix
 
 
@@ -68,7 +68,7 @@ def refine_poses(
 def refine_points(
     state: State, observations: Observations, points: NDArray[np.int64], cauchy: float = 2.5, iterations: int = 8
 ) -> State:
-    """Robust Gauss-Newton on `points` (K,), cameras and lens held; observations only of those points, sorted by point."""
+    """Robust Gauss-Newton on `points` (K,), cameras and lens held; observations of only those, sorted by point."""
     slot = np.full(len(state.X), -1, dtype=np.int64)
     slot[points] = np.arange(len(points))
     row = slot[observations.point]

@@ -50,7 +50,9 @@ class FrameIndex:
     def pair(self, first: int, second: int) -> Pair:
         """The tracks that both frames see."""
         a, b = self.rows(first), self.rows(second)
-        shared, ia, ib = np.intersect1d(self._tracks.track[a], self._tracks.track[b], assume_unique=True, return_indices=True)
+        shared, ia, ib = np.intersect1d(
+            self._tracks.track[a], self._tracks.track[b], assume_unique=True, return_indices=True
+        )
         return Pair(
             first=first, second=second, tracks=shared, xy_first=self._tracks.xy[a[ia]], xy_second=self._tracks.xy[b[ib]]
         )

@@ -34,8 +34,6 @@ _INLIER_PX = 4.0
 _LEAST_INLIERS = 0.35
 
 
-
-
 def grow(model: Model, progress: Progress | None = None) -> Model:
     """Pose every frame that can be posed, starting from a seed.
 
@@ -71,7 +69,7 @@ def grow(model: Model, progress: Progress | None = None) -> Model:
         if count > _GROWTH * adjusted_at or model.posed.all() or all(blocked.values()):
             model = _adjust(model)
             adjusted_at = count
-            blocked = {side: False for side in blocked} if count < n and _advanced(model, posed) else blocked
+            blocked = dict.fromkeys(blocked, False) if count < n and _advanced(model, posed) else blocked
         if progress is not None:
             progress(count / n, "Solving")
     return model
@@ -171,7 +169,12 @@ def _ransac(model: Model, frame: int) -> Model | None:
     focal = float(model.state.lens[0])
     xy = model.lens.undistort((model.tracks.xy[rows] - model.state.lens[1:3]) / focal)
     found, vector, t, _ = cv2.solvePnPRansac(
-        X[:, :3] / X[:, 3:], xy, np.eye(3), None, reprojectionError=_INLIER_PX / focal, iterationsCount=300,
+        X[:, :3] / X[:, 3:],
+        xy,
+        np.eye(3),
+        None,
+        reprojectionError=_INLIER_PX / focal,
+        iterationsCount=300,
         flags=cv2.SOLVEPNP_EPNP,
     )
     if not found:
@@ -205,7 +208,9 @@ def _adjust(model: Model) -> Model:
     mask = keyframes(model.posed, max(_KEYFRAMES, spacing_limit))
     free, corner = ((0, 3, 4), WIDE_CORNER_SD) if model.posed.sum() >= _K2_FRAMES else ((0, 3), CORNER_DISTORTION_SD)
     sd = np.concatenate([np.full(3, np.inf), corner_prior(focal, model.size, corner)])
-    options = BundleOptions(free_lens=free, lens_prior=np.zeros(6), lens_prior_sd=sd, iterations=_ITERATIONS, tolerance=1.0)
+    options = BundleOptions(
+        free_lens=free, lens_prior=np.zeros(6), lens_prior_sd=sd, iterations=_ITERATIONS, tolerance=1.0
+    )
     model, _ = adjust_frames(model, mask, options, least_views(model))
     between = np.flatnonzero(model.posed & ~mask)
     if len(between):

@@ -17,7 +17,6 @@ from ..lens import BrownConradyLens
 from ..types import Tracks
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """Cameras of all frames and points of all tracks, with masks of what is solved.
@@ -47,7 +46,9 @@ class Model:
     @property
     def lens(self) -> BrownConradyLens:
         """The lens as a model."""
-        return BrownConradyLens(size=self.size, principal_point=self.state.lens[1:3].copy(), k=self.state.lens[3:].copy())
+        return BrownConradyLens(
+            size=self.size, principal_point=self.state.lens[1:3].copy(), k=self.state.lens[3:].copy()
+        )
 
     def rows(self, frames: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Usable observations (N,) of placed points in the frames of a mask (F,)."""
@@ -160,8 +161,8 @@ def sub_problem(
     rows &= (views >= views_needed)[model.tracks.track]
     if not rows.any():
         raise TooFewTracks(
-            f"No point is seen in {views_needed} of the {int(frames.sum())} frames that were posed: the frames share too "
-            "little. Use frames closer to each other.",
+            f"No point is seen in {views_needed} of the {int(frames.sum())} frames that were posed: the frames share "
+            "too little. Use frames closer to each other.",
             0,
             1,
         )

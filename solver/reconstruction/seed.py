@@ -122,14 +122,18 @@ def seed(model: Model, index: FrameIndex) -> Model:
     return normalised(min(settled, key=lambda attempt: attempt[1])[0])
 
 
-def _start(model: Model, pair: Pair, window: NDArray[np.int64], chosen: NDArray[np.bool_], focal_px: float) -> Model | None:
+def _start(
+    model: Model, pair: Pair, window: NDArray[np.int64], chosen: NDArray[np.bool_], focal_px: float
+) -> Model | None:
     centre = np.array(model.size) / 2
     a, b = (pair.xy_first - centre) / focal_px, (pair.xy_second - centre) / focal_px
     pose = relative_pose(a, b, 1.5 / focal_px)
     if pose is None:
         return None
     R_ab, t_ab, _ = pose
-    fresh = new_model(model.tracks, np.tile(np.eye(2) / _EARLY_DEVIATION_PX, (len(model.whitening), 1, 1)), model.size, focal_px)
+    fresh = new_model(
+        model.tracks, np.tile(np.eye(2) / _EARLY_DEVIATION_PX, (len(model.whitening), 1, 1)), model.size, focal_px
+    )
     state = fresh.state
     R, t = state.R.copy(), state.t.copy()
     share = (window - window[0]) / (window[-1] - window[0])
@@ -156,7 +160,9 @@ def _start(model: Model, pair: Pair, window: NDArray[np.int64], chosen: NDArray[
     return fresh
 
 
-def _adjusted(model: Model, window: NDArray[np.int64], chosen: NDArray[np.bool_], iterations: int) -> tuple[Model, float]:
+def _adjusted(
+    model: Model, window: NDArray[np.int64], chosen: NDArray[np.bool_], iterations: int
+) -> tuple[Model, float]:
     focal = model.state.lens[0]
     sd = np.concatenate([[_LOG_FOCAL_SD * focal, np.inf, np.inf], corner_prior(focal, model.size)])
     prior = np.concatenate([model.state.lens[:3], np.zeros(3)])

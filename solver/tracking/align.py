@@ -4,13 +4,14 @@ Frame-to-frame tracking drifts, and the drift is the same for a whole track, so 
 observation is therefore aligned to the patch in which its track began, by inverse compositional Gauss-Newton (Baker and
 Matthews, Lucas-Kanade 20 years on, 2004, section 3.2) on an affine warp with gain and bias: with the template T on the
 grid g and its steepest descent images D = [T_x, T_y, T_x g_x, T_x g_y, T_y g_x, T_y g_y, T, 1], every iteration samples
-the picture at A g + p and steps by the pseudo-inverse of D, which is computed once a track. A Gaussian window weighs the
-middle of the patch most: its rim is the first to be covered by something nearer, and bends most where the surface is
-seen at an angle.
+the picture at A g + p and steps by the pseudo-inverse of D, which is computed once a track. A Gaussian window weighs
+the middle of the patch most: its rim is the first to be covered by something nearer, and bends most where the surface
+is seen at an angle.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 Array32 = NDArray[np.float32]
 
 _SMALLEST_STEP_PX = 0.005
+# fewer patches are aligned before a second thread has started
+_LEAST_SHARED = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +89,8 @@ class Templates:
     solver: Array32
     contrast: Array32
 
-    def select(self, keep: NDArray[np.bool_]) -> Templates:
-        """The templates where `keep` is true."""
+    def select(self, keep: NDArray[np.bool_] | slice) -> Templates:
+        """The templates of a mask or a range."""
         return Templates(values=self.values[keep], solver=self.solver[keep], contrast=self.contrast[keep])
 
     def joined(self, other: Templates) -> Templates:
@@ -148,7 +151,32 @@ class Alignment:
 def align(
     picture: Array32, templates: Templates, patch: Patch, position: Array32, warp: Array32, iterations: int
 ) -> Alignment:
-    """Align every template, starting at `position` (N, 2) and `warp` (N, 2, 2), in a picture (H, W)."""
+    """Align every template, starting at `position` (N, 2) and `warp` (N, 2, 2), in a picture (H, W).
+
+    The patches do not know of each other, so two threads share them: nearly all of the work lets go of Python's lock.
+    """
+    if len(position) < _LEAST_SHARED:
+        return _align(picture, templates, patch, position, warp, iterations)
+    half = len(position) // 2
+    parts = [slice(None, half), slice(half, None)]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        found = list(
+            pool.map(
+                lambda part: _align(picture, templates.select(part), patch, position[part], warp[part], iterations),
+                parts,
+            )
+        )
+    return Alignment(
+        position=np.concatenate([part.position for part in found]),
+        warp=np.concatenate([part.warp for part in found]),
+        correlation=np.concatenate([part.correlation for part in found]),
+        values=np.concatenate([part.values for part in found]),
+    )
+
+
+def _align(
+    picture: Array32, templates: Templates, patch: Patch, position: Array32, warp: Array32, iterations: int
+) -> Alignment:
     position, warp = position.copy(), warp.copy()
     active = np.arange(len(position))
     for _ in range(iterations):

@@ -138,7 +138,7 @@ class _Follower:
 
     def advance(self, frame: LuminanceFrame) -> None:
         options = self.options
-        grey = frame.pixels if frame.pixels.dtype == np.uint8 else np.clip(np.rint(frame.pixels), 0, 255).astype(np.uint8)
+        grey = np.clip(np.rint(frame.pixels), 0, 255).astype(np.uint8, copy=False)
         picture = smooth(frame.pixels, options.smoothing_px)
         if self.grey is not None and len(self.position):
             self._follow(grey, picture, frame)
@@ -154,12 +154,24 @@ class _Follower:
         before = self.position
         guess = before + self.velocity
         found, status, _ = cv2.calcOpticalFlowPyrLK(
-            self.grey, grey, before, guess.copy(), winSize=window, maxLevel=options.pyramid_levels,
-            criteria=criteria, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+            self.grey,
+            grey,
+            before,
+            guess.copy(),
+            winSize=window,
+            maxLevel=options.pyramid_levels,
+            criteria=criteria,
+            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         )
         back, status_back, _ = cv2.calcOpticalFlowPyrLK(
-            grey, self.grey, found, before.copy(), winSize=window, maxLevel=options.pyramid_levels,
-            criteria=criteria, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+            grey,
+            self.grey,
+            found,
+            before.copy(),
+            winSize=window,
+            maxLevel=options.pyramid_levels,
+            criteria=criteria,
+            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         )
         height, width = picture.shape
         margin = options.patch_radius
@@ -186,8 +198,8 @@ class _Follower:
     def _check_cut(self, n_before: int, frame: LuminanceFrame) -> None:
         if n_before >= _CUT_LEAST_TRACKS and len(self.position) < _CUT_SHARE * n_before:
             raise SceneCut(
-                f"The picture changes completely between frames {self.number} and {frame.number}: there is a cut inside "
-                "the shot. Solve what lies before and after it as shots of their own.",
+                f"The picture changes completely between frames {self.number} and {frame.number}: there is a cut "
+                "inside the shot. Solve what lies before and after it as shots of their own.",
                 frame.number,
             )
 
@@ -215,7 +227,13 @@ class _Follower:
         if len(self.position) > 0.9 * options.count:
             return
         spacing = 0.6 * float(np.sqrt(height * width / options.count))
-        new = detect(smooth(frame.pixels, _DETECTION_SMOOTHING_PX), self.position, options.count - len(self.position), spacing, options.patch_radius + 2)
+        new = detect(
+            smooth(frame.pixels, _DETECTION_SMOOTHING_PX),
+            self.position,
+            options.count - len(self.position),
+            spacing,
+            options.patch_radius + 2,
+        )
         if not len(new):
             return
         templates = make_templates(picture, new, self.patch)

@@ -31,7 +31,7 @@ def still_in_picture(tracks: Tracks, width: int) -> NDArray[np.bool_]:
     n = tracks.n_tracks
     count = np.bincount(tracks.track, minlength=n)
     mean = np.stack([np.bincount(tracks.track, weights=tracks.xy[:, i], minlength=n) for i in range(2)], axis=1)
-    mean /= np.maximum(count, 1)[:, None]
+    mean = mean / np.maximum(count, 1)[:, None]
     distance2 = ((tracks.xy - mean[tracks.track]) ** 2).sum(axis=1)
     spread = np.sqrt(np.bincount(tracks.track, weights=distance2, minlength=n) / np.maximum(count, 1))
 

@@ -86,7 +86,8 @@ def settle(rows: Rows, patch: Patch, least_correlation: float) -> Settled:
 
     values = patch.centred(rows.values.astype(np.float32))
     values /= patch.spread(values)[:, None]
-    template = patch.centred(np.add.reduceat(values, starts, axis=0) / count[:, None].astype(np.float32))
+    mean = np.add.reduceat(values, starts, axis=0) / count[:, None]
+    template = patch.centred(mean.astype(np.float32))
     contrast = patch.spread(template)
     square = template.reshape(-1, patch.side, patch.side)
     gy, gx = np.gradient(square, axis=(1, 2))
