@@ -303,8 +303,8 @@ def _warnings(shot: Shot, model: Model, found: Deviations, report: SolveReport) 
         reasons.append(f"Frames {format_ranges(shot.missing_frames)} are missing; the camera is interpolated there.")
     if abs(shot.pixel_aspect - 1) > 1e-3:
         reasons.append(
-            f"The pixels are not square ({shot.pixel_aspect:g} to 1) but were solved as if they were: squeeze or stretch "
-            "the footage to square pixels first."
+            f"The pixels are not square ({shot.pixel_aspect:g} to 1) but were solved as if they were: squeeze or "
+            "stretch the footage to square pixels first."
         )
     if not model.posed.all():
         lost = shot.frame_numbers[~model.posed]
