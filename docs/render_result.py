@@ -43,7 +43,8 @@ PROFILE = (
 def pictures() -> dict[int, NDArray[np.uint8]]:
     """The frames of the clip by number, blue first."""
     with av.open(str(SAMPLE / "sample.mp4")) as container:
-        return {i: frame.to_ndarray(format="bgr24") for i, frame in enumerate(container.decode(video=0), 1)}
+        frames = enumerate(container.decode(video=0), 1)
+        return {number: frame.to_ndarray(format="bgr24").astype(np.uint8) for number, frame in frames}
 
 
 def undistorted(picture: NDArray[np.uint8], lens: dict[str, Any]) -> NDArray[np.uint8]:
@@ -128,8 +129,8 @@ def stand(scene: Any) -> None:
     ray = Vector((CLICKED_PIXEL[0] - width / 2, height / 2 - CLICKED_PIXEL[1], -focal))
     direction = np.array(camera.matrix_world.to_3x3() @ ray)
     above = float(normal @ eye - offset)
-    place = Vector(eye - direction * above / float(normal @ direction))
-    turn = Vector(normal).to_track_quat("Z", "Y")
+    place = Vector((eye - direction * above / float(normal @ direction)).tolist())
+    turn = Vector(normal.tolist()).to_track_quat("Z", "Y")
 
     pawn = make_pawn(TALL * above)
     pawn.matrix_world = Matrix.LocRotScale(place, turn, None)
