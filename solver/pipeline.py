@@ -29,6 +29,8 @@ from .types import SOLVED, WARNINGS, CameraPath, Points, Shot, Solve, SolveRepor
 _LEAST_FRAMES = 3
 # pictures that are worth matching with each other when they cannot be followed
 _MOST_STILLS = 150
+# after so many frames that follow each other a picture moves: what breaks it is a cut
+_MOST_FOLLOWED = 8
 # added to each observation while the lens is rough: what distortion not yet known does to a patch's neighbours
 _EARLY_DEVIATION_PX = 0.2
 # beyond these the solve is reported as poor, and beyond the second as none
@@ -128,9 +130,9 @@ def _tracks(footage: Footage, options: SolveOptions, progress: Progress) -> Trac
     try:
         return follow(footage.luminance(), len(footage), options.track, progress)
     except SceneCut as cut:
-        if len(footage) > _MOST_STILLS:
-            raise
         after = int(np.searchsorted(footage.frame_numbers, cut.frame))
+        if len(footage) > _MOST_STILLS or after > _MOST_FOLLOWED:
+            raise
         pictures = [frame.pixels for frame in footage.luminance(after - 1, after + 1)]
         if not pictures_overlap(*pictures):
             raise
@@ -300,7 +302,7 @@ def _warnings(shot: Shot, model: Model, found: Deviations, report: SolveReport) 
     reasons = []
     focal = float(model.state.lens[0])
     if len(shot.missing_frames):
-        reasons.append(f"Frames {format_ranges(shot.missing_frames)} are missing; the camera is interpolated there.")
+        reasons.append(f"{_frames(shot.missing_frames, 'is', 'are')} missing; the camera is interpolated there.")
     if abs(shot.pixel_aspect - 1) > 1e-3:
         reasons.append(
             f"The pixels are not square ({shot.pixel_aspect:g} to 1) but were solved as if they were: squeeze or "
@@ -308,7 +310,7 @@ def _warnings(shot: Shot, model: Model, found: Deviations, report: SolveReport) 
         )
     if not model.posed.all():
         lost = shot.frame_numbers[~model.posed]
-        reasons.append(f"Frames {format_ranges(lost)} could not be posed; the camera holds still there.")
+        reasons.append(f"{_frames(lost, 'could', 'could')} not be posed; the camera holds still there.")
     if found.lens[0] > _WARN_FOCAL_SHARE * focal:
         reasons.append(
             f"The focal length is uncertain by {100 * found.lens[0] / focal:.0f} %: the shot has little parallax."
@@ -321,3 +323,9 @@ def _warnings(shot: Shot, model: Model, found: Deviations, report: SolveReport) 
     if report.rms_px > _WARN_RMS_PX * max(1.0, shot.size[0] / 1000):
         reasons.append(f"The points miss their tracks by {report.rms_px:.1f} px: look at the overlay for what moves.")
     return tuple(reasons)
+
+
+def _frames(numbers: NDArray[np.int64], one: str, many: str) -> str:
+    """As "Frame 7 is" or "Frames 7-9 are"."""
+    noun, verb = ("Frame", one) if len(numbers) == 1 else ("Frames", many)
+    return f"{noun} {format_ranges(numbers)} {verb}"

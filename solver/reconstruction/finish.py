@@ -33,8 +33,9 @@ _REJECT_PX = 4.0
 # nu, and the squared residual beyond which an observation counts as an outlier and not against its track
 _TRACK_FREEDOM = 2.0
 _OUTLIER_SQUARED = 25.0
-# share of the cost at which each adjustment stops: the early ones need not settle what the next one weighs anew
-_TOLERANCES = (1e-3, 2e-4, 1e-5)
+# each adjustment: the share of the cost at which it stops, Cauchy's constant, whether tracks are weighed by their own
+# residuals. While the lens is rough it is the informative tracks that fit worst: weighing them down would keep it rough
+_ROUNDS = ((5e-4, 6.0, False), (2e-4, 2.5, True), (1e-6, 2.5, True))
 # a held parameter is freed when the data would move it by so many of its deviations
 _EVIDENCE_SIGMAS = {5: 5.0, 1: 8.0, 2: 8.0}
 # fewer frames than this leave k2 to noise
@@ -78,16 +79,16 @@ def finish(model: Model, progress: Progress) -> Finished:
     frames = keyframes(model.posed, MOST_ADJUSTED_FRAMES)
     iterations = 0
     free: tuple[int, ...] = (0, 3, 4) if model.posed.sum() >= _K2_FRAMES else (0, 3)
-    for round_, tolerance in enumerate(_TOLERANCES):
+    for round_, (tolerance, cauchy, by_track) in enumerate(_ROUNDS):
 
         def tick(iteration: int, base: int = round_) -> None:
-            progress((base + min(iteration / 10, 1)) / len(_TOLERANCES), "Adjusting all frames")
+            progress((base + min(iteration / 10, 1)) / len(_ROUNDS), "Adjusting all frames")
 
-        model = reweighted(model)
-        last = round_ == len(_TOLERANCES) - 1
+        model = reweighted(model, by_track)
+        last = round_ == len(_ROUNDS) - 1
         if last:
             free = _with_evidence(model, frames, free)
-        options = _options(model, free, tolerance)
+        options = _options(model, free, tolerance, cauchy)
         model, result = adjust_frames(model, frames, options, least_views(model), tick)
         iterations += result.iterations
         model = _pose_between(model, frames)
@@ -107,20 +108,22 @@ def frame_deviations(
 
 def _with_evidence(model: Model, frames: NDArray[np.bool_], free: tuple[int, ...]) -> tuple[int, ...]:
     wider = tuple(sorted({*free, *_EVIDENCE_SIGMAS}))
-    _, found = frame_deviations(model, frames, _options(model, wider, 0.0))
+    _, found = frame_deviations(model, frames, _options(model, wider, 0.0, _ROUNDS[-1][1]))
     told = [i for i, least in _EVIDENCE_SIGMAS.items() if abs(found.lens_step[i]) > least * found.lens[i]]
     if told and told != [5]:
         told = [*told, 1, 2]  # the principal point is one thing
     return tuple(sorted({*free, *told}))
 
 
-def _options(model: Model, free: tuple[int, ...], tolerance: float) -> BundleOptions:
+def _options(model: Model, free: tuple[int, ...], tolerance: float, cauchy: float) -> BundleOptions:
     sd = np.full(6, np.inf)
     sd[3:] = corner_prior(float(model.state.lens[0]), model.size, WIDE_CORNER_SD)
     sd[1:3] = _PRINCIPAL_SD * max(model.size)
     mean = np.zeros(6)
     mean[1:3] = np.array(model.size) / 2
-    return BundleOptions(free_lens=free, lens_prior=mean, lens_prior_sd=sd, iterations=25, relative_tolerance=tolerance)
+    return BundleOptions(
+        free_lens=free, lens_prior=mean, lens_prior_sd=sd, iterations=25, relative_tolerance=tolerance, cauchy=cauchy
+    )
 
 
 def noise_scale(model: Model) -> float:
@@ -129,12 +132,14 @@ def noise_scale(model: Model) -> float:
     return max(float(np.sqrt(np.median((e**2).sum(axis=1)) / (2 * np.log(2)))), 1e-3)
 
 
-def reweighted(model: Model) -> Model:
+def reweighted(model: Model, by_track: bool = True) -> Model:
     """Weights from the tracks' covariances, the common scale, and each track's own residuals; see the header."""
     whitening = whitening_of(model.tracks.covariance)
     model = replace(model, whitening=whitening)
     whitening = whitening / noise_scale(model)
     model = replace(model, whitening=whitening)
+    if not by_track:
+        return model
     rows = model.rows(model.posed)
     square = np.minimum((residuals(model.state, model.observations(rows)) ** 2).sum(axis=1), _OUTLIER_SQUARED)
     track = model.tracks.track[rows]

@@ -30,6 +30,8 @@ WIDE_CORNER_SD = 0.3
 _K2_FRAMES = 16
 # the next adjustment goes on where this one stops
 _ITERATIONS = 5
+# wide: with a lens that is still rough, most of what does not fit yet is no outlier
+_CAUCHY = 6.0
 _INLIER_PX = 4.0
 _LEAST_INLIERS = 0.35
 
@@ -209,7 +211,7 @@ def _adjust(model: Model) -> Model:
     free, corner = ((0, 3, 4), WIDE_CORNER_SD) if model.posed.sum() >= _K2_FRAMES else ((0, 3), CORNER_DISTORTION_SD)
     sd = np.concatenate([np.full(3, np.inf), corner_prior(focal, model.size, corner)])
     options = BundleOptions(
-        free_lens=free, lens_prior=np.zeros(6), lens_prior_sd=sd, iterations=_ITERATIONS, tolerance=1.0
+        free_lens=free, lens_prior=np.zeros(6), lens_prior_sd=sd, iterations=_ITERATIONS, tolerance=1.0, cauchy=_CAUCHY
     )
     model, _ = adjust_frames(model, mask, options, least_views(model))
     between = np.flatnonzero(model.posed & ~mask)

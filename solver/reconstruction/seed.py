@@ -43,6 +43,8 @@ _OUTLIER_COST = 18.0
 def choose_pair(tracks: FrameIndex, n_frames: int) -> Pair:
     """The pair of frames that promises most: much parallax, many shared tracks.
 
+    A short baseline fits every focal length equally well, so parallax counts as much as the number of tracks.
+
     Raises
     ------
     TooFewTracks
@@ -61,7 +63,7 @@ def choose_pair(tracks: FrameIndex, n_frames: int) -> Pair:
                 break
             parallax = homography_residual(pair)
             most_parallax = max(most_parallax, parallax)
-            score = np.sqrt(len(pair.tracks)) * np.log1p(parallax)
+            score = np.sqrt(len(pair.tracks) * parallax)
             if parallax > _LEAST_PARALLAX_PX and score > best_score:
                 best, best_score = pair, score
             gap = max(gap + 1, int(gap * 1.5))

@@ -11,7 +11,7 @@ is seen at an angle.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import cv2
@@ -149,23 +149,28 @@ class Alignment:
 
 
 def align(
-    picture: Array32, templates: Templates, patch: Patch, position: Array32, warp: Array32, iterations: int
+    picture: Array32,
+    templates: Templates,
+    patch: Patch,
+    position: Array32,
+    warp: Array32,
+    iterations: int,
+    pool: Executor | None = None,
 ) -> Alignment:
     """Align every template, starting at `position` (N, 2) and `warp` (N, 2, 2), in a picture (H, W).
 
-    The patches do not know of each other, so two threads share them: nearly all of the work lets go of Python's lock.
+    The patches do not know of each other, so the threads of a pool can share them: nearly all of the work lets go of
+    Python's lock.
     """
-    if len(position) < _LEAST_SHARED:
+    if pool is None or len(position) < _LEAST_SHARED:
         return _align(picture, templates, patch, position, warp, iterations)
     half = len(position) // 2
     parts = [slice(None, half), slice(half, None)]
-    with ThreadPoolExecutor(len(parts)) as pool:
-        found = list(
-            pool.map(
-                lambda part: _align(picture, templates.select(part), patch, position[part], warp[part], iterations),
-                parts,
-            )
+    found = list(
+        pool.map(
+            lambda part: _align(picture, templates.select(part), patch, position[part], warp[part], iterations), parts
         )
+    )
     return Alignment(
         position=np.concatenate([part.position for part in found]),
         warp=np.concatenate([part.warp for part in found]),

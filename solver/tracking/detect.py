@@ -9,26 +9,36 @@ from numpy.typing import NDArray
 Array32 = NDArray[np.float32]
 
 _BLOCK = 5
+# the brightest pixel that a bar shows, grain and compression included, grey levels
+_BLACK = 16
 # smallest eigenvalue of the gradient matrix, as a share of the picture's strong corners, that still makes a corner
 _QUALITY = 0.002
 # a corner must stand out of the noise: the smallest gradient, grey levels a pixel, across its weaker direction
 _LEAST_GRADIENT = 1.5
 
 
-def picture_area(pixels: NDArray[np.generic]) -> tuple[int, int, int, int]:
-    """The part (left, top, right, bottom) of the picture inside black bars of a letterbox or pillarbox."""
-    dark = 24.0
-    rows = np.flatnonzero(pixels.max(axis=1) > dark)
-    columns = np.flatnonzero(pixels.max(axis=0) > dark)
+Area = tuple[int, int, int, int]
+
+
+def joined_area(first: Area | None, second: Area) -> Area:
+    """The smallest area that holds both: a dark border is a bar only while nothing bright ever shows in it."""
+    if first is None:
+        return second
+    return min(first[0], second[0]), min(first[1], second[1]), max(first[2], second[2]), max(first[3], second[3])
+
+
+def picture_area(pixels: NDArray[np.generic]) -> Area:
+    """The part (left, top, right, bottom) of the picture inside black bars of a letterbox or pillarbox; of a black
+    picture nothing, with right and bottom 0."""
+    rows = np.flatnonzero(pixels.max(axis=1) > _BLACK)
+    columns = np.flatnonzero(pixels.max(axis=0) > _BLACK)
     height, width = pixels.shape
     if not len(rows) or not len(columns):
-        return 0, 0, width, height
+        return width, height, 0, 0
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def detect(
-    picture: Array32, occupied: Array32, count: int, spacing: float, margin: int, mask: NDArray[np.uint8] | None = None
-) -> Array32:
+def detect(picture: Array32, occupied: Array32, count: int, spacing: float, area: Area, margin: int) -> Array32:
     """Corners of a smoothed picture, best first.
 
     Parameters
@@ -40,10 +50,10 @@ def detect(
         The most to return.
     spacing : float
         Least distance between points, pixels.
+    area : Area
+        Where to look.
     margin : int
-        Distance from the picture's border, pixels.
-    mask : ndarray of uint8, shape (H, W), or None
-        Zero where nothing may be detected.
+        Distance from the area's border, pixels.
 
     Returns
     -------
@@ -58,11 +68,9 @@ def detect(
         return np.empty((0, 2), np.float32)
     height, width = picture.shape
     strength = cv2.cornerMinEigenVal(picture, _BLOCK, ksize=3)
-    left, top, right, bottom = picture_area(picture)
+    left, top, right, bottom = area
     allowed = np.zeros((height, width), np.uint8)
-    allowed[max(top, 0) + margin : bottom - margin, left + margin : right - margin] = 1
-    if mask is not None:
-        allowed &= (mask > 0).astype(np.uint8)
+    allowed[top + margin : max(bottom - margin, 0), left + margin : max(right - margin, 0)] = 1
     for x, y in np.rint(occupied).astype(int):
         cv2.circle(allowed, (int(x), int(y)), max(1, int(spacing * 0.7)), 0, -1)
     strength = strength * allowed

@@ -9,6 +9,7 @@ the picture has room.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +22,7 @@ from ..errors import SceneCut, TooFewTracks
 from ..progress import Progress
 from ..types import Tracks
 from .align import Array32, Templates, align, make_patch, make_templates, sample_warped, smooth
-from .detect import detect
+from .detect import Area, detect, joined_area, picture_area
 from .settle import Rows, Settled, joined, settle
 
 
@@ -53,12 +54,12 @@ class TrackOptions:
         Frames a track must last.
     """
 
-    count: int = 900
+    count: int = 800
     patch_radius: int = 7
     patch_sigma: float = 3.5
     smoothing_px: float = 0.35
     window_px: int = 21
-    pyramid_levels: int = 4
+    pyramid_levels: int = 3
     forward_backward_px: float = 1.0
     least_correlation: float = 0.75
     iterations: int = 8
@@ -80,6 +81,8 @@ class LuminanceFrame(Protocol):
 
 # corners are found on a picture smooth enough that grain makes none
 _DETECTION_SMOOTHING_PX = 0.8
+# the way back is known to half a pixel if the way there was right
+_BACKWARD_LEVELS = 1
 # a cut leaves next to none of many tracks
 _CUT_LEAST_TRACKS = 60
 _CUT_SHARE = 0.1
@@ -111,19 +114,21 @@ def follow(
     TooFewTracks
         If the first frame has hardly any texture.
     """
-    follower = _Follower(options)
-    for frame in frames:
-        follower.advance(frame)
-        if progress is not None:
-            progress((frame.index + 1) / n_frames, "Tracking")
-    return follower.tracks(n_frames)
+    with ThreadPoolExecutor(2) as pool:
+        follower = _Follower(options, pool)
+        for frame in frames:
+            follower.advance(frame)
+            if progress is not None:
+                progress((frame.index + 1) / n_frames, "Tracking")
+        return follower.tracks(n_frames)
 
 
 class _Follower:
     """The points that live, and what was observed of all."""
 
-    def __init__(self, options: TrackOptions) -> None:
+    def __init__(self, options: TrackOptions, pool: Executor) -> None:
         self.options = options
+        self.pool = pool
         self.patch = make_patch(options.patch_radius, options.patch_sigma)
         self.position = np.empty((0, 2), np.float32)
         self.velocity = np.empty((0, 2), np.float32)
@@ -132,6 +137,7 @@ class _Follower:
         self.templates: Templates | None = None
         self.grey: NDArray[np.uint8] | None = None
         self.number = 0
+        self.area: Area | None = None
         self.n_tracks = 0
         self.rows: list[Rows] = []
         self.settled: list[Settled] = []
@@ -140,6 +146,7 @@ class _Follower:
         options = self.options
         grey = np.clip(np.rint(frame.pixels), 0, 255).astype(np.uint8, copy=False)
         picture = smooth(frame.pixels, options.smoothing_px)
+        self.area = joined_area(self.area, picture_area(grey))
         if self.grey is not None and len(self.position):
             self._follow(grey, picture, frame)
         self.grey, self.number = grey, frame.number
@@ -169,22 +176,24 @@ class _Follower:
             found,
             before.copy(),
             winSize=window,
-            maxLevel=options.pyramid_levels,
+            maxLevel=_BACKWARD_LEVELS,
             criteria=criteria,
             flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         )
-        height, width = picture.shape
         margin = options.patch_radius
         keep = (status.ravel() > 0) & (status_back.ravel() > 0)
         keep &= ((back - before) ** 2).sum(axis=1) < options.forward_backward_px**2
-        keep &= (found > margin).all(axis=1) & (found[:, 0] < width - 1 - margin) & (found[:, 1] < height - 1 - margin)
+        assert self.area is not None
+        left, top, right, bottom = self.area
+        keep &= (found > (left + margin, top + margin)).all(axis=1)
+        keep &= (found < (right - 1 - margin, bottom - 1 - margin)).all(axis=1)
         self._keep(keep)
         if not keep.any():
             self._check_cut(len(before), frame)
             return
         found = found[keep]
         assert self.templates is not None
-        result = align(picture, self.templates, self.patch, found, self.warp, options.iterations)
+        result = align(picture, self.templates, self.patch, found, self.warp, options.iterations, self.pool)
         area = np.abs(np.linalg.det(result.warp))
         good = (result.correlation > options.least_correlation) & (area > 0.1) & (area < 10)
         good &= ((result.position - found) ** 2).sum(axis=1) < 3.0**2
@@ -224,7 +233,7 @@ class _Follower:
     def _detect(self, picture: Array32, frame: LuminanceFrame) -> None:
         options = self.options
         height, width = picture.shape
-        if len(self.position) > 0.9 * options.count:
+        if len(self.position) > 0.85 * options.count or self.area is None:
             return
         spacing = 0.6 * float(np.sqrt(height * width / options.count))
         new = detect(
@@ -232,6 +241,7 @@ class _Follower:
             self.position,
             options.count - len(self.position),
             spacing,
+            self.area,
             options.patch_radius + 2,
         )
         if not len(new):
