@@ -54,7 +54,7 @@ class TrackOptions:
         Frames a track must last.
     """
 
-    count: int = 800
+    count: int = 900
     patch_radius: int = 7
     patch_sigma: float = 3.5
     smoothing_px: float = 0.35
@@ -233,7 +233,7 @@ class _Follower:
     def _detect(self, picture: Array32, frame: LuminanceFrame) -> None:
         options = self.options
         height, width = picture.shape
-        if len(self.position) > 0.85 * options.count or self.area is None:
+        if len(self.position) > 0.9 * options.count or self.area is None:
             return
         spacing = 0.6 * float(np.sqrt(height * width / options.count))
         new = detect(

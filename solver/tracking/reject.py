@@ -13,6 +13,7 @@ from ..types import Tracks
 # a thing of the picture is placed as well as its patch allows; the world never stands this still under a moving camera
 _STILL_PX = 0.35
 _STILL_SHARE = 0.06
+_STILL_MOST_PX = 0.8
 # the picture around must have moved by this much meanwhile, as a share of the picture's width
 _MOVED = 0.012
 
@@ -21,8 +22,8 @@ def still_in_picture(tracks: Tracks, width: int) -> NDArray[np.bool_]:
     """Mask (T,) of tracks that stand still while most of the picture moves.
 
     A track stands still when the RMS distance from its mean position is below 0.35 px, or 6 % of how far the picture
-    moves: a patch of something small or see-through is pulled along a little. The picture moves when the median track
-    that lives at the same time has moved more than 1.2 % of the picture's width over the same frames.
+    moves, at most 0.8 px: a patch of something small or see-through is pulled along a little. The picture moves when
+    the median track that lives at the same time has moved more than 1.2 % of the picture's width over the same frames.
 
     Parameters
     ----------
@@ -47,4 +48,6 @@ def still_in_picture(tracks: Tracks, width: int) -> NDArray[np.bool_]:
         if starts[i] < starts[i + 1]:
             typical[i] = np.median(step[order[starts[i] : starts[i + 1]]])
     travelled = np.bincount(tracks.track[same], weights=typical[frame], minlength=n)
-    return np.asarray((spread < np.maximum(_STILL_PX, _STILL_SHARE * travelled)) & (travelled > _MOVED * width))
+    return np.asarray(
+        (spread < np.clip(_STILL_SHARE * travelled, _STILL_PX, _STILL_MOST_PX)) & (travelled > _MOVED * width)
+    )
