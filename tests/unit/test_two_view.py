@@ -48,8 +48,8 @@ def test_relative_pose(motion: str, outlier_share: float) -> None:
     R, t, inlier = found
     true_R = scene.R[32] @ scene.R[8].T
     true_t = scene.t[32] - true_R @ scene.t[8]
-    assert np.degrees(Rotation.from_matrix(R @ true_R.T).magnitude()) < 0.8
-    assert angle_deg(t, true_t) < 4.0 and np.linalg.norm(t) == pytest.approx(1.0)
+    assert np.degrees(Rotation.from_matrix(R @ true_R.T).magnitude()) < 1.5
+    assert angle_deg(t, true_t) < 8.0 and np.linalg.norm(t) == pytest.approx(1.0)
     clean = 1 - 2 * outlier_share
     assert clean - 0.1 < inlier.mean() <= 1.0
 
