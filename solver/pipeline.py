@@ -201,6 +201,8 @@ def _result(
     angle = _parallax_deg(model)
     _refuse_nonsense(model, found, angle, report)
     reasons = _warnings(shot, model, found, report)
+    if not finished.converged:
+        reasons = (*reasons, "The adjustment did not settle: the shot does not determine lens and camera well.")
     report = replace(report, status=WARNINGS if reasons else SOLVED, reasons=reasons)
     return Solve(
         shot=shot,

@@ -35,7 +35,7 @@ _TRACK_FREEDOM = 2.0
 _OUTLIER_SQUARED = 25.0
 # each adjustment: the share of the cost at which it stops, Cauchy's constant, whether tracks are weighed by their own
 # residuals. While the lens is rough it is the informative tracks that fit worst: weighing them down would keep it rough
-_ROUNDS = ((5e-4, 6.0, False), (2e-4, 2.5, True), (1e-6, 2.5, True))
+_ROUNDS = ((1e-4, 6.0, False), (2e-4, 2.5, True), (1e-6, 2.5, True))
 # a held parameter is freed when the data would move it by so many of its deviations
 _EVIDENCE_SIGMAS = {5: 5.0, 1: 8.0, 2: 8.0}
 # fewer frames than this leave k2 to noise
@@ -55,12 +55,15 @@ class Finished:
         The frames that were adjusted together.
     iterations : int
         Of all adjustments.
+    converged : bool
+        Whether the last one settled.
     """
 
     model: Model
     options: BundleOptions
     frames: NDArray[np.bool_]
     iterations: int
+    converged: bool
 
 
 def finish(model: Model, progress: Progress) -> Finished:
@@ -79,6 +82,8 @@ def finish(model: Model, progress: Progress) -> Finished:
     frames = keyframes(model.posed, MOST_ADJUSTED_FRAMES)
     iterations = 0
     free: tuple[int, ...] = (0, 3, 4) if model.posed.sum() >= _K2_FRAMES else (0, 3)
+    # what is wildly off goes first, or its cost would hide how much the rest still gains
+    model = _reject(reweighted(model, by_track=False), np.inf)
     for round_, (tolerance, cauchy, by_track) in enumerate(_ROUNDS):
 
         def tick(iteration: int, base: int = round_) -> None:
@@ -93,9 +98,9 @@ def finish(model: Model, progress: Progress) -> Finished:
         iterations += result.iterations
         model = _pose_between(model, frames)
         if not last:
-            model = _reject(model)
+            model = _reject(model, _REJECT_SIGMAS)
     progress(1.0, "Adjusting all frames")
-    return Finished(model=model, options=options, frames=frames, iterations=iterations)
+    return Finished(model=model, options=options, frames=frames, iterations=iterations, converged=result.converged)
 
 
 def frame_deviations(
@@ -122,7 +127,7 @@ def _options(model: Model, free: tuple[int, ...], tolerance: float, cauchy: floa
     mean = np.zeros(6)
     mean[1:3] = np.array(model.size) / 2
     return BundleOptions(
-        free_lens=free, lens_prior=mean, lens_prior_sd=sd, iterations=25, relative_tolerance=tolerance, cauchy=cauchy
+        free_lens=free, lens_prior=mean, lens_prior_sd=sd, iterations=100, relative_tolerance=tolerance, cauchy=cauchy
     )
 
 
@@ -150,14 +155,14 @@ def reweighted(model: Model, by_track: bool = True) -> Model:
     return replace(model, whitening=model.whitening / noise_scale(model))
 
 
-def _reject(model: Model) -> Model:
+def _reject(model: Model, sigmas: float) -> Model:
     """Drop observations that do not fit, and points that keep too few; place anew what may fit by now."""
     model = replace(model, usable=np.ones_like(model.usable))
     model = place_points(model, ~model.placed, least_views(model))
     rows = model.rows(model.posed)
     e = residuals(model.state, model.observations(rows))
     error, depth = model.errors_px(rows)
-    bad = ((e**2).sum(axis=1) > _REJECT_SIGMAS**2) | (error > _REJECT_PX) | (depth <= 0)
+    bad = ((e**2).sum(axis=1) > sigmas**2) | (error > _REJECT_PX) | (depth <= 0)
     usable = model.usable.copy()
     usable[np.flatnonzero(rows)[bad]] = False
     model = replace(model, usable=usable)
