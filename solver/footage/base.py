@@ -7,6 +7,7 @@ reader's own work, and memory does not depend on the length of the shot.
 
 from __future__ import annotations
 
+import atexit
 import queue
 import sys
 import threading
@@ -173,6 +174,15 @@ def _decode_ahead(frames: Generator[Frame]) -> Generator[Frame]:
 
     thread = threading.Thread(target=work, name="footage decoding", daemon=True)
     thread.start()
+
+    def stop() -> None:
+        stopped.set()
+        while thread.is_alive() and not sys.is_finalizing():  # a finalizing interpreter has frozen the thread
+            with suppress(queue.Empty):
+                waiting.get(timeout=0.05)
+
+    # a program that ends while a clip is open must not leave the decoder's own threads running under it
+    atexit.register(stop)
     try:
         while (item := waiting.get()) is not _END:
             if isinstance(item, BaseException):
@@ -180,7 +190,5 @@ def _decode_ahead(frames: Generator[Frame]) -> Generator[Frame]:
             yield item  # type: ignore[misc]
             del item
     finally:
-        stopped.set()
-        while thread.is_alive() and not sys.is_finalizing():  # a finalizing interpreter has frozen the thread
-            with suppress(queue.Empty):
-                waiting.get(timeout=0.05)
+        stop()
+        atexit.unregister(stop)

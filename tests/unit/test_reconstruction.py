@@ -29,6 +29,7 @@ class Found:
     scene: Scene
     model: Model
     deviations: Deviations
+    converged: bool
 
     @property
     def lens(self) -> Array:
@@ -73,7 +74,12 @@ def reconstruct(scene: Scene, progress: Progress | None = None) -> Found:
     progress = progress or Progress()
     finished = finish(grow(model, progress.part(0.0, 0.5)), progress.part(0.5, 1.0))
     finished = replace(finished, model=normalised(finished.model))
-    return Found(scene, finished.model, frame_deviations(finished.model, finished.frames, finished.options)[1])
+    return Found(
+        scene,
+        finished.model,
+        frame_deviations(finished.model, finished.frames, finished.options)[1],
+        finished.converged,
+    )
 
 
 # focal length and its deviation (from, to), percent of the focal length, at 0.2 px noise: what each motion can tell
@@ -94,27 +100,21 @@ def assert_good(found: Found, motion: str) -> None:
     assert found.path_percent < 0.25 and found.rotation_deg < 0.35
 
 
-VALLEY = pytest.mark.xfail(strict=False, reason="the adjustment is slow along the valley of the focal length")
-
-
-@pytest.mark.parametrize(
-    ("motion", "k1"),
-    [
-        *((motion, 0.0) for motion in BOUNDS),
-        *(pytest.param(motion, -0.2, marks=VALLEY if motion == "dolly" else ()) for motion in BOUNDS),
-    ],
-)
+@pytest.mark.parametrize("motion", BOUNDS)
+@pytest.mark.parametrize("k1", [0.0, -0.2])
 def test_motions(motion: str, k1: float) -> None:
     scene = make_scene(motion, k1=k1, longest=25, rng=np.random.default_rng(10))
     assert_good(reconstruct(scene), motion)
 
 
+def test_a_solve_that_is_far_off_did_not_settle() -> None:
+    scene = make_scene("dolly", k1=-0.1, outlier_share=0.1, longest=25, rng=np.random.default_rng(16))
+    found = reconstruct(scene)
+    assert abs(found.focal_percent) < BOUNDS["dolly"][0] or not found.converged
+
+
 @pytest.mark.parametrize(
-    ("motion", "number"),
-    [
-        *(pytest.param(motion, 16, marks=VALLEY if motion == "dolly" else ()) for motion in BOUNDS),
-        *(pytest.param(motion, 18, marks=VALLEY if motion != "orbit" else ()) for motion in BOUNDS),
-    ],
+    ("motion", "number"), [("dolly", 18), *((motion, n) for motion in BOUNDS if motion != "dolly" for n in (16, 18))]
 )
 def test_a_tenth_of_the_observations_is_wrong(motion: str, number: int) -> None:
     scene = make_scene(motion, k1=-0.1, outlier_share=0.1, longest=25, rng=np.random.default_rng(number))
