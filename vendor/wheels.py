@@ -53,6 +53,10 @@ PIP_PLATFORMS = {
 }
 
 
+ANY = "any"
+"""Platform of a wheel without compiled code."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
     """A package that the solver imports, and why this version."""
@@ -116,6 +120,11 @@ class Wheel:
     @property
     def path(self) -> Path:
         return WHEELS / self.file
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """The platforms that it serves: all, where it holds nothing but Python."""
+        return tuple(PIP_PLATFORMS) if self.platform == ANY else (self.platform,)
 
 
 def read_lock(path: Path = LOCK) -> tuple[Wheel, ...]:
@@ -197,9 +206,9 @@ def lock() -> tuple[Wheel, ...]:
                         file=path.name,
                         sha256=sha256(path),
                         licence=requirement.licence,
-                        platform=platform_id,
-                        # A stable-ABI wheel is chosen for each Python in turn.
-                        pythons=(*known.pythons, python) if known else (python,),
+                        platform=ANY if path.name.endswith("-any.whl") else platform_id,
+                        # A stable-ABI wheel is chosen for each Python in turn, a pure one for each platform too.
+                        pythons=tuple(dict.fromkeys((*known.pythons, python))) if known else (python,),
                     )
                     path.replace(WHEELS / path.name)
     write_lock(wheels.values())
@@ -217,7 +226,7 @@ def fetch(platforms: Sequence[str] = tuple(PIP_PLATFORMS)) -> None:
     """
     WHEELS.mkdir(exist_ok=True)
     for wheel in read_lock():
-        if wheel.platform not in platforms:
+        if not set(wheel.platforms) & set(platforms):
             continue
         if wheel.path.exists() and sha256(wheel.path) == wheel.sha256:
             continue
@@ -225,7 +234,7 @@ def fetch(platforms: Sequence[str] = tuple(PIP_PLATFORMS)) -> None:
             path = download(
                 wheel.name,
                 wheel.version,
-                platform_id=wheel.platform,
+                platform_id=wheel.platforms[0],
                 python=wheel.pythons[0],
                 folder=Path(folder),
             )
@@ -263,7 +272,7 @@ def unpack(python: str) -> Path:
     The folder is renamed into place when it is complete and left alone when it already holds what
     the lock names.
     """
-    wheels = [wheel for wheel in read_lock() if wheel.platform == this_platform() and python in wheel.pythons]
+    wheels = [wheel for wheel in read_lock() if this_platform() in wheel.platforms and python in wheel.pythons]
     if not wheels:
         raise VendorError(f"no wheels are locked for Python {python}; the lock has {', '.join(PYTHONS)}")
     fetch((this_platform(),))

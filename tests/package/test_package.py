@@ -67,8 +67,9 @@ def test_lock_covers_every_platform_and_python() -> None:
     locked = wheels.read_lock()
     for requirement in wheels.REQUIREMENTS:
         served = sorted(
-            (wheel.platform, python)
+            (platform, python)
             for wheel in locked
+            for platform in wheel.platforms
             if (wheel.name, wheel.version, wheel.licence)
             == (requirement.name, requirement.version, requirement.licence)
             for python in wheel.pythons
@@ -95,7 +96,7 @@ def test_zip_names(zips: dict[str, Path]) -> None:
 
 @pytest.mark.parametrize("platform_id", wheels.PIP_PLATFORMS)
 def test_zip_carries_its_own_wheels_only(zips: dict[str, Path], platform_id: str) -> None:
-    locked = [wheel for wheel in wheels.read_lock() if wheel.platform == platform_id]
+    locked = [wheel for wheel in wheels.read_lock() if platform_id in wheel.platforms]
     generated = manifest_of(zips[platform_id])["build"]["generated"]
     assert generated["platforms"] == [platform_id]
     assert generated["wheels"] == [f"./vendor/wheels/{wheel.file}" for wheel in locked]
