@@ -94,7 +94,7 @@ def match_pattern(pattern: str, names: Iterable[str]) -> NumberedFiles | None:
 
     Parameters
     ----------
-    pattern : str, for which `is_pattern` holds; its last placeholder stands for the number
+    pattern : str, for which `is_pattern` holds; its last number field stands for the number
     names : iterable of str, without folder
 
     Returns
