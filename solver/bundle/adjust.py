@@ -114,6 +114,28 @@ def moved(state: State, pose_step: Array, lens_step: Array, free: NDArray[np.int
     return State(R=rotation_matrix(pose_step[:, :3]) @ state.R, t=state.t + pose_step[:, 3:], X=X, lens=lens)
 
 
+def _stretched(state: State, alpha: float) -> tuple[State, Array, Array]:
+    """`state` with a longer lens (by `alpha`) and all that lies along the mean optical axis farther by as much.
+
+    Cameras that all look the same way see no difference: this is the long valley in which the focal length of a shot
+    with little rotation lies. It is curved in the adjusted parameters, so that straight steps along it are short.
+
+    Returns
+    -------
+    state : State
+        Points not of unit length.
+    shift : ndarray of shape (C, 3), of t
+    shift_world : ndarray of shape (P, 4), of X
+    """
+    axis = state.R[:, 2].mean(axis=0)
+    axis /= np.linalg.norm(axis)
+    centre = -np.einsum("fji,fj->fi", state.R, state.t)
+    shift = -np.einsum("fij,fj->fi", state.R, (alpha - 1) * (centre @ axis)[:, None] * axis)
+    shift_world = np.zeros_like(state.X)
+    shift_world[:, :3] = (alpha - 1) * (state.X[:, :3] @ axis)[:, None] * axis
+    return State(R=state.R, t=state.t + shift, X=state.X + shift_world, lens=state.lens), shift, shift_world
+
+
 def adjust(
     state: State,
     observations: Observations,
@@ -165,6 +187,15 @@ def adjust(
                 world_step = np.matmul(lin.basis, b[:, :, None])[:, :, 0]
                 candidate = moved(state, step[:n_pose].reshape(-1, 6), step[n_pose:], free, world_step)
                 new_cost = _cost(candidate, observations, options)
+                if new_cost >= cost and options.free_lens[:1] == (0,) and abs(step[n_pose] / state.lens[0]) < 0.5:
+                    # the same step to first order, along the valley of the focal length
+                    base, shift, shift_world = _stretched(state, 1 + float(step[n_pose] / state.lens[0]))
+                    pose = step[:n_pose].reshape(-1, 6).copy()
+                    pose[:, 3:] -= shift
+                    left = b - np.matmul(shift_world[:, None, :], lin.basis)[:, 0]
+                    world_step = np.matmul(lin.basis, left[:, :, None])[:, :, 0]
+                    candidate = moved(base, pose, step[n_pose:], free, world_step)
+                    new_cost = _cost(candidate, observations, options)
                 if new_cost < cost:
                     break
             damping, growth = damping * growth, growth * 2

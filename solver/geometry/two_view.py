@@ -59,16 +59,22 @@ class FrameIndex:
 
 
 def homography_residual(pair: Pair) -> float:
-    """Median distance, pixels, of the pair's tracks from the homography that fits most of them: parallax, if any."""
+    """Upper quartile of the distance, pixels, of the pair's tracks from the homography that fits most: the parallax.
+
+    Only tracks that agree on an epipolar geometry count: wrong ones are far from any homography.
+    """
     if len(pair.tracks) < 8:
         return 0.0
     H, _ = cv2.findHomography(pair.xy_first, pair.xy_second, cv2.USAC_MAGSAC, _RANSAC_PX, maxIters=500)
     if H is None:
         return 0.0
+    F, mask = cv2.findFundamentalMat(pair.xy_first, pair.xy_second, cv2.USAC_MAGSAC, _RANSAC_PX, 0.99, 500)
+    if F is None or mask.sum() < 8:
+        return 0.0
     mapped = cv2.perspectiveTransform(pair.xy_first[:, None], H)[:, 0]
     distance = np.sqrt(((mapped - pair.xy_second) ** 2).sum(axis=1))
     # the tracks on the dominant plane fit by construction; those beside it show the parallax
-    return float(np.percentile(distance, 75))
+    return float(np.percentile(distance[mask.ravel() > 0], 75))
 
 
 def relative_pose(first: Array, second: Array, threshold: float) -> tuple[Array, Array, NDArray[np.bool_]] | None:
