@@ -15,6 +15,7 @@ from .conventions import DEFAULT_SENSOR_WIDTH_MM
 from .errors import InputError, SceneCut, SolveDiverged
 from .footage import Footage, format_ranges
 from .geometry.two_view import FrameIndex
+from .known import KnownValues
 from .lens import BrownConradyLens
 from .progress import Progress
 from .reconstruction.finish import Finished, finish, frame_deviations
@@ -51,12 +52,14 @@ class SolveOptions:
     ----------
     sensor_width_mm : float or None
         None: from the metadata, else 36 mm.
+    known : KnownValues
     track : TrackOptions
     match : MatchOptions
         For stills, whose steps are too wide to follow.
     """
 
     sensor_width_mm: float | None = None
+    known: KnownValues = field(default_factory=KnownValues)
     track: TrackOptions = field(default_factory=TrackOptions)
     match: MatchOptions = field(default_factory=MatchOptions)
 
@@ -95,11 +98,38 @@ def solve(footage: Footage, options: SolveOptions | None = None, progress: Progr
 
 def _solve(footage: Footage, options: SolveOptions, progress: Progress) -> Solve:
     clock = _Clock()
-    shot = _shot(footage)
     tracks = _tracks(footage, options, progress.part(0.0, 0.6))
     tracks = tracks.select(~still_in_picture(tracks, footage.size[0])[tracks.track])
     clock.stage("track")
+    return _solve_tracks(_shot(footage), tracks, options, progress, clock)
 
+
+def solve_tracks(
+    shot: Shot, tracks: Tracks, options: SolveOptions | None = None, progress: Progress | None = None
+) -> Solve:
+    """Recover lens and camera from tracks that exist already.
+
+    Parameters
+    ----------
+    shot : Shot
+    tracks : Tracks
+    options : SolveOptions
+    progress : Progress or None
+
+    Returns
+    -------
+    Solve
+
+    Raises
+    ------
+    SolverError, Cancelled
+        As `solve`.
+    """
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _solve_tracks(shot, tracks, options or SolveOptions(), progress or Progress(), _Clock())
+
+
+def _solve_tracks(shot: Shot, tracks: Tracks, options: SolveOptions, progress: Progress, clock: _Clock) -> Solve:
     model = _new_model(tracks, shot.size, _EARLY_DEVIATION_PX)
     model = _with_weights(seed(model, FrameIndex(tracks)), tracks, _EARLY_DEVIATION_PX)
     clock.stage("seed")
@@ -241,6 +271,7 @@ def _path(model: Model, focal_px: float, found: Deviations) -> CameraPath:
         t_cam_from_world=t,
         focal_px=np.full(n, focal_px),
         focal_px_sd=np.full(n, found.lens[0]),
+        distortion=np.tile(model.state.lens[3:], (n, 1)),
         rotation_sd=found.rotation,
         position_sd=found.position,
         solved=model.posed,

@@ -18,6 +18,11 @@ SOLVED = "solved"
 WARNINGS = "warnings"
 REFUSED = "refused"
 
+# what kind of camera a shot has
+MOVING = "moving"
+NODAL = "nodal"
+STATIC = "static"
+
 
 def _check(owner: object, **shapes: tuple[int, ...]) -> None:
     for name, shape in shapes.items():
@@ -122,6 +127,8 @@ class CameraPath:
         Scene units; point_cam = R point_world + t.
     focal_px : ndarray of shape (F,)
     focal_px_sd : ndarray of shape (F,)
+    distortion : ndarray of shape (F, 3)
+        k1, k2, k3 of each frame: they may change along a zoom.
     rotation_sd : ndarray of shape (F, 3)
         Radians, about the camera's axes.
     position_sd : ndarray of shape (F, 3)
@@ -134,6 +141,7 @@ class CameraPath:
     t_cam_from_world: NDArray[np.float64]
     focal_px: NDArray[np.float64]
     focal_px_sd: NDArray[np.float64]
+    distortion: NDArray[np.float64]
     rotation_sd: NDArray[np.float64]
     position_sd: NDArray[np.float64]
     solved: NDArray[np.bool_]
@@ -146,6 +154,7 @@ class CameraPath:
             t_cam_from_world=(n, 3),
             focal_px=(n,),
             focal_px_sd=(n,),
+            distortion=(n, 3),
             rotation_sd=(n, 3),
             position_sd=(n, 3),
             solved=(n,),
@@ -180,6 +189,23 @@ class Points:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BadRange:
+    """Frames whose camera is not to be trusted.
+
+    Attributes
+    ----------
+    first, last : int
+        Numbers of the first and the last frame.
+    reason : str
+        One sentence.
+    """
+
+    first: int
+    last: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SolveReport:
     """How the solve went.
 
@@ -200,6 +226,7 @@ class SolveReport:
         Time of each stage.
     lens_sd : dict of str to float
         Standard deviations of focal_px, k1, k2 ... (only what was estimated).
+    bad_ranges : tuple of BadRange
     """
 
     status: str
@@ -211,6 +238,7 @@ class SolveReport:
     iterations: int
     seconds: dict[str, float]
     lens_sd: dict[str, float]
+    bad_ranges: tuple[BadRange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +248,11 @@ class Solve:
     Attributes
     ----------
     shot : Shot
+    kind : str
+        MOVING: the camera moves through space. NODAL: it turns (and may zoom) about one place; the points have
+        directions, and stand at distance 1. STATIC: it stands still; there are no points.
     lens : BrownConradyLens
+        At the shot's median focal length.
     path : CameraPath
     points : Points
     tracks : Tracks
@@ -232,10 +264,19 @@ class Solve:
         "given", "metadata" or "default".
     scale_source : str
         What fixes the scene's scale: "none" means that the unit is arbitrary.
+    up_world : ndarray of shape (3,) or None
+        Unit vector against gravity, world axes, where the picture shows it.
+    up_sd : float
+        Its standard deviation, radians.
+    readout : float
+        Time from the first row's exposure to the last one's, in frames: 0 for a global shutter.
+    readout_sd : float
+        0 where it was not estimated.
     report : SolveReport
     """
 
     shot: Shot
+    kind: str = MOVING
     lens: BrownConradyLens
     path: CameraPath
     points: Points
@@ -244,7 +285,16 @@ class Solve:
     sensor_width_mm: float
     sensor_width_source: str
     scale_source: str
+    up_world: NDArray[np.float64] | None = None
+    up_sd: float = 0.0
+    readout: float = 0.0
+    readout_sd: float = 0.0
     report: SolveReport
+
+    @property
+    def zooms(self) -> bool:
+        """Whether the focal length changes during the shot."""
+        return bool(np.ptp(self.path.focal_px) > 0)
 
     @property
     def focal_mm(self) -> NDArray[np.float64]:

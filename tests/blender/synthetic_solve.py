@@ -75,6 +75,7 @@ def make_solve(
             t_cam_from_world=t,
             focal_px=focal,
             focal_px_sd=np.full(frames, 0.4),
+            distortion=np.tile(lens.k, (frames, 1)),
             rotation_sd=np.full((frames, 3), 1e-4),
             position_sd=np.full((frames, 3), 1e-3),
             solved=solved,
