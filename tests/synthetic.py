@@ -140,7 +140,7 @@ class Scene:
         """The truth as the adjustment holds it."""
         X = np.concatenate([self.points, np.ones((len(self.points), 1))], axis=1)
         X /= np.linalg.norm(X, axis=1, keepdims=True)
-        return State(R=self.R.copy(), t=self.t.copy(), X=X, lens=self.lens.copy())
+        return State(R=self.R.copy(), t=self.t.copy(), X=X, lens=np.append(self.lens, [0.0, 0.0]))
 
     def observations(self) -> Observations:
         """The tracks as the adjustment takes them."""

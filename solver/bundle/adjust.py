@@ -1,14 +1,15 @@
 """Robust bundle adjustment by Levenberg-Marquardt.
 
-Minimises sum rho(|W e|^2) + sum ((l - l_prior) / sd)^2 over poses, points and the free lens parameters, with Cauchy's
-rho(r^2) = c^2 log(1 + r^2 / c^2) by iteratively reweighted least squares (Triggs et al. 2000, section 3.3). Steps along
-the gauge's seven directions are held: they change nothing to first order, and spoil a long step to second.
+Minimises sum rho(|W e|^2) + the priors' squared residuals over poses, points, the free lens parameters and the zoom,
+with Cauchy's rho(r^2) = c^2 log(1 + r^2 / c^2) by iteratively reweighted least squares (Triggs et al. 2000, section
+3.3). Steps along the gauge's seven directions are held: they change nothing to first order, and spoil a long step to
+second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,13 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from ..geometry.rotation import rotation_matrix
 from .gauge import gauge_directions
-from .normal_equations import NormalEquations, assemble, point_step, reduce, structure
-from .residuals import Array, Observations, State, camera_points, linearise, residuals
+from .normal_equations import assemble, point_step, reduce, structure
+from .priors import Priors
+from .residuals import FOCAL, Array, Linearisation, Observations, State, camera_points, linearise, residuals
 
 _LARGEST_DAMPING = 1e8
+# of the logarithm of a focal length: no lens zooms by more than a factor of 50
+_LARGEST_ZOOM = 4.0
 # a step that gains less than this share of the cost is near the optimum
 _NEAR = 0.003
 
@@ -32,9 +36,12 @@ class BundleOptions:
     ----------
     free_lens : tuple of int
         Which of `LENS_PARAMETERS` are estimated.
-    lens_prior : ndarray of shape (6,) or None
-        Mean of a Gaussian prior on the lens, used where its deviation is finite.
-    lens_prior_sd : ndarray of shape (6,) or None
+    zoom_basis : ndarray of shape (C, K) or None
+        Columns along which the cameras' zoom may change; orthogonal to a constant when the focal length is free too.
+    priors : Priors
+    nodal : bool
+        The camera stays where it is: only turns, lens and the points' directions are estimated. All t and all
+        points' distances must be zero and infinite.
     cauchy : float
         c, in units of an observation's standard deviation: 2.5 keeps 94 % efficiency on Gaussian noise.
     iterations : int
@@ -46,12 +53,24 @@ class BundleOptions:
     """
 
     free_lens: tuple[int, ...] = (0,)
-    lens_prior: Array | None = None
-    lens_prior_sd: Array | None = None
+    zoom_basis: Array | None = None
+    priors: Priors = field(default_factory=Priors)
+    nodal: bool = False
     cauchy: float = 2.5
     iterations: int = 30
     tolerance: float = 0.05
     relative_tolerance: float = 1e-6
+
+    def basis(self, n_cameras: int) -> Array:
+        """The zoom's basis (C, K), without columns where there is none."""
+        return np.zeros((n_cameras, 0)) if self.zoom_basis is None else self.zoom_basis
+
+    def by_shared(self, lin: Linearisation, camera: NDArray[np.int64]) -> Array:
+        """Jacobian (N, 2, L + K) by the free lens parameters and the zoom."""
+        by_lens = lin.by_lens[:, :, np.array(self.free_lens, dtype=np.int64)]
+        if self.zoom_basis is None:
+            return np.asarray(by_lens)
+        return np.concatenate([by_lens, lin.by_zoom[:, :, None] * self.zoom_basis[camera][:, None]], axis=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,37 +100,24 @@ def robust_weight(residual: Array, cauchy: float) -> Array:
     return np.asarray(1 / (1 + (residual**2).sum(axis=1) / cauchy**2))
 
 
-def prior_information(options: BundleOptions) -> Array:
-    """Inverse variances (6,) of the prior on the lens; zero where there is none."""
-    if options.lens_prior_sd is None:
-        return np.zeros(6)
-    return np.asarray(options.lens_prior_sd**-2.0)
-
-
-def _prior_cost(lens: Array, options: BundleOptions) -> float:
-    if options.lens_prior is None:
-        return 0.0
-    free = list(options.free_lens)
-    return float((prior_information(options) * (lens - options.lens_prior) ** 2)[free].sum())
-
-
-def _add_prior(eq: NormalEquations, lens: Array, options: BundleOptions) -> None:
-    if options.lens_prior is None or not options.free_lens:
-        return
-    free = np.array(options.free_lens)
-    information = prior_information(options)[free]
-    at = len(eq.gradient) - len(free) + np.arange(len(free))
-    eq.U[at, at] += information
-    eq.gradient[at] += information * (lens - options.lens_prior)[free]
-
-
-def moved(state: State, pose_step: Array, lens_step: Array, free: NDArray[np.int64], world_step: Array) -> State:
-    """`state` moved by steps of poses (C, 6), lens (L,) and homogeneous points (P, 4)."""
+def moved(state: State, pose_step: Array, shared_step: Array, options: BundleOptions, world_step: Array) -> State:
+    """`state` moved by steps of poses (C, 6), lens and zoom (L + K,) and homogeneous points (P, 4)."""
     lens = state.lens.copy()
-    lens[free] += lens_step
+    n_lens = len(options.free_lens)
+    lens[list(options.free_lens)] += shared_step[:n_lens]
+    zoom = state.zoom if options.zoom_basis is None else state.zoom + options.zoom_basis @ shared_step[n_lens:]
     X = state.X + world_step
+    if options.nodal:
+        X[:, 3] = 0
     X /= np.sqrt((X**2).sum(axis=1))[:, None]
-    return State(R=rotation_matrix(pose_step[:, :3]) @ state.R, t=state.t + pose_step[:, 3:], X=X, lens=lens)
+    return replace(
+        state,
+        R=rotation_matrix(pose_step[:, :3]) @ state.R,
+        t=state.t + pose_step[:, 3:],
+        X=X,
+        lens=lens,
+        zoom=zoom,
+    )
 
 
 def _stretched(state: State, alpha: float) -> tuple[State, Array, Array]:
@@ -133,7 +139,7 @@ def _stretched(state: State, alpha: float) -> tuple[State, Array, Array]:
     shift = -np.einsum("fij,fj->fi", state.R, (alpha - 1) * (centre @ axis)[:, None] * axis)
     shift_world = np.zeros_like(state.X)
     shift_world[:, :3] = (alpha - 1) * (state.X[:, :3] @ axis)[:, None] * axis
-    return State(R=state.R, t=state.t + shift, X=state.X + shift_world, lens=state.lens), shift, shift_world
+    return replace(state, t=state.t + shift, X=state.X + shift_world), shift, shift_world
 
 
 def adjust(
@@ -165,19 +171,21 @@ def adjust(
     """
     s = structure(observations, len(state.R), len(state.X))
     free = np.array(options.free_lens, dtype=np.int64)
+    basis = options.basis(len(state.R))
     n_pose = 6 * len(state.R)
-    cost = robust_cost(residuals(state, observations), options.cauchy) + _prior_cost(state.lens, options)
+    along_valley = options.free_lens[:1] == (FOCAL,) and not options.nodal and options.priors.poses is None
+    cost = _cost(state, observations, options)
     damping, growth, iteration, converged, near = 1e-4, 2.0, 0, False, False
     for iteration in range(1, options.iterations + 1):
         if tick is not None:
             tick(iteration)
         lin = linearise(state, observations)
-        eq = assemble(lin, robust_weight(lin.residual, options.cauchy), free, s, near)
-        _add_prior(eq, state.lens, options)
-        gauge = gauge_directions(state, len(free))
+        by_shared = options.by_shared(lin, observations.camera)
+        eq = assemble(lin, robust_weight(lin.residual, options.cauchy), by_shared, s, near)
+        options.priors.add(eq, state, free, basis)
         while True:
             reduced = reduce(eq, s, observations, damping)
-            reduced.S[...] += float(np.median(np.diag(reduced.S))) * (gauge @ gauge.T)
+            hold_gauge(reduced.S, state, options)
             try:
                 step = cho_solve(cho_factor(reduced.S, check_finite=False), reduced.side, check_finite=False)
             except LinAlgError:
@@ -185,16 +193,16 @@ def adjust(
             if np.isfinite(step).all():
                 b = point_step(eq, reduced, s, observations, step)
                 world_step = np.matmul(lin.basis, b[:, :, None])[:, :, 0]
-                candidate = moved(state, step[:n_pose].reshape(-1, 6), step[n_pose:], free, world_step)
+                candidate = moved(state, step[:n_pose].reshape(-1, 6), step[n_pose:], options, world_step)
                 new_cost = _cost(candidate, observations, options)
-                if new_cost >= cost and options.free_lens[:1] == (0,) and abs(step[n_pose] / state.lens[0]) < 0.5:
+                if new_cost >= cost and along_valley and abs(step[n_pose] / state.lens[FOCAL]) < 0.5:
                     # the same step to first order, along the valley of the focal length
-                    base, shift, shift_world = _stretched(state, 1 + float(step[n_pose] / state.lens[0]))
+                    base, shift, shift_world = _stretched(state, 1 + float(step[n_pose] / state.lens[FOCAL]))
                     pose = step[:n_pose].reshape(-1, 6).copy()
                     pose[:, 3:] -= shift
                     left = b - np.matmul(shift_world[:, None, :], lin.basis)[:, 0]
                     world_step = np.matmul(lin.basis, left[:, :, None])[:, :, 0]
-                    candidate = moved(base, pose, step[n_pose:], free, world_step)
+                    candidate = moved(base, pose, step[n_pose:], options, world_step)
                     new_cost = _cost(candidate, observations, options)
                 if new_cost < cost:
                     break
@@ -214,11 +222,32 @@ def adjust(
     return Adjustment(state=state, cost=cost, weight=weight, iterations=iteration, converged=converged)
 
 
+def hold_gauge(S: Array, state: State, options: BundleOptions) -> Array:
+    """Add to S what holds the directions that no picture shows, as firmly as the data hold the rest on average.
+
+    Returns
+    -------
+    ndarray of shape (6 C + L, G)
+        The directions held.
+    """
+    diagonal = np.diag(S)
+    if options.nodal:
+        # places that are not estimated
+        still = np.arange(6 * len(state.R)).reshape(-1, 6)[:, 3:].ravel()
+        S[still, still] = 1.0
+    if options.priors.poses is not None:
+        return np.zeros((len(S), 0))
+    gauge = gauge_directions(state, len(S) - 6 * len(state.R), options.nodal)
+    S += float(np.median(diagonal[diagonal > 0])) * (gauge @ gauge.T)
+    return gauge
+
+
 def _cost(state: State, observations: Observations, options: BundleOptions) -> float:
     """Robust cost; infinite where the lens or many points have left the possible."""
-    if state.lens[0] <= 0:
+    if state.lens[FOCAL] <= 0 or np.abs(state.zoom).max(initial=0.0) > _LARGEST_ZOOM:
         return float("inf")
     depth = camera_points(state, observations)[:, 2]
     if not np.isfinite(depth).all():
         return float("inf")
-    return robust_cost(residuals(state, observations), options.cauchy) + _prior_cost(state.lens, options)
+    free = np.array(options.free_lens, dtype=np.int64)
+    return robust_cost(residuals(state, observations), options.cauchy) + options.priors.cost(state, free)

@@ -12,17 +12,15 @@ covariance that is smallest among all gauges (inner constraints; Triggs et al. 2
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from ..geometry.rotation import cross_matrix
-from .adjust import BundleOptions, prior_information, robust_weight
-from .gauge import gauge_directions
+from .adjust import BundleOptions, hold_gauge, robust_weight
 from .normal_equations import NormalEquations, assemble, reduce, structure
-from .residuals import LENS_PARAMETERS, Array, Linearisation, Observations, State, linearise
+from .residuals import FOCAL, LENS_PARAMETERS, Array, Linearisation, Observations, State, linearise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,65 +29,77 @@ class Deviations:
 
     Attributes
     ----------
-    lens : ndarray of shape (6,)
+    lens : ndarray of shape (8,)
         Of `LENS_PARAMETERS`, zero where held.
-    rotation : ndarray of shape (C, 3), radians about the camera's axes
-    position : ndarray of shape (C, 3), scene units along the world's axes
-    lens_step : ndarray of shape (6,)
+    log_focal : ndarray of shape (C,)
+        Of the logarithm of each camera's focal length.
+    lens_step : ndarray of shape (8,)
         The step that would lower the cost most (zero at the end of an adjustment of the same parameters): for a
         parameter that was held, how far the data would move it.
-    drift, drift_sd : float
-        How far the data would let the logarithm of the focal length drift from the first camera to the last, if it
-        could: far from zero when the lens zooms.
+    probe_step : ndarray of shape (Q,)
+        How far the data would move the zoom along the columns that were probed, if it could.
+    probe_covariance : ndarray of shape (Q, Q)
+    rotation : ndarray of shape (C, 3), radians about the camera's axes
+    position : ndarray of shape (C, 3), scene units along the world's axes
     """
 
     lens: Array
+    log_focal: Array
     lens_step: Array
-    drift: float
-    drift_sd: float
+    probe_step: Array
+    probe_covariance: Array
     rotation: Array
     position: Array
 
 
-def deviations(state: State, observations: Observations, options: BundleOptions) -> Deviations:
+def deviations(
+    state: State, observations: Observations, options: BundleOptions, probe: Array | None = None
+) -> Deviations:
     """Standard deviations at the end of an adjustment.
 
     Parameters
     ----------
     state, observations, options
         As in `adjust`, where it ended.
+    probe : ndarray of shape (C, Q) or None
+        Changes of the zoom that were not estimated, about which to ask.
     """
     n = len(state.R)
-    free = np.append(np.array(options.free_lens, dtype=np.int64), len(LENS_PARAMETERS))
-    n_lens = len(free)
+    free = np.array(options.free_lens, dtype=np.int64)
+    basis = options.basis(n)
+    probe = np.zeros((n, 0)) if probe is None else probe
+    n_probe, n_lens, own = probe.shape[1], len(free), 6 * n + len(free) + basis.shape[1]
     s = structure(observations, n, len(state.X))
     lin = linearise(state, observations)
-    ramp = np.linspace(-0.5, 0.5, n)[observations.camera] * state.lens[0]
-    lin = replace(lin, by_lens=np.concatenate([lin.by_lens, ramp[:, None, None] * lin.by_lens[:, :, :1]], axis=2))
+    by_shared = np.concatenate(
+        [options.by_shared(lin, observations.camera), lin.by_zoom[:, :, None] * probe[observations.camera][:, None]],
+        axis=2,
+    )
     weight = robust_weight(lin.residual, options.cauchy)
-    eq = assemble(lin, weight, free, s)
-    at = 6 * n + np.arange(n_lens)
-    own = free[:-1]
-    eq.U[at[:-1], at[:-1]] += prior_information(options)[own]
-    if options.lens_prior is not None:
-        eq.gradient[at[:-1]] += (prior_information(options) * (state.lens - options.lens_prior))[own]
+    eq = assemble(lin, weight, by_shared, s)
+    options.priors.add(eq, state, free, np.concatenate([basis, probe], axis=1))
     reduced = reduce(eq, s, observations, 0.0)
     S = np.triu(reduced.S) + np.triu(reduced.S, 1).T
     # held as firmly as what the data know on average, so that the matrix stays well conditioned
-    G = gauge_directions(state, n_lens)
-    S += float(np.median(np.diag(S))) * G @ G.T
+    G = hold_gauge(S, state, options)
     factor = cho_factor(S + 1e-12 * np.diag(np.diag(S)), check_finite=False)
     inverse = cho_solve(factor, np.eye(len(S)), check_finite=False)
-    step = inverse[6 * n :] @ reduced.side
     inverse -= G @ (G.T @ inverse @ G) @ G.T
 
-    scores = _scores(lin, weight, free, eq, reduced.V_inverse, observations)
-    covariance = _larger(inverse, scores)
-    drift, drift_sd = float(step[-1]), float(np.sqrt(covariance[-1, -1]))
-    # the drift was only asked about: all else is reported as if it could not be
-    inverse = inverse[:-1, :-1] - np.outer(inverse[:-1, -1], inverse[-1, :-1]) / inverse[-1, -1]
-    step = inverse[6 * n :] @ reduced.side[:-1]
-    covariance = _larger(inverse, scores[:, :-1])
+    scores = _scores(lin, weight, by_shared, eq, reduced.V_inverse, observations)
+    probe_step, probe_covariance = np.zeros(0), np.zeros((0, 0))
+    if n_probe:
+        probe_step = inverse[own:] @ reduced.side
+        probe_covariance = _larger(inverse, scores)[own:, own:]
+        # the probe was only asked about: all else is reported as if it could not be
+        inverse = inverse[:own, :own] - inverse[:own, own:] @ np.linalg.solve(inverse[own:, own:], inverse[own:, :own])
+    step = inverse[6 * n :] @ reduced.side[:own]
+    covariance = _larger(inverse, scores[:, :own])
+    if options.nodal:
+        covariance = covariance.copy()
+        still = np.arange(6 * n).reshape(-1, 6)[:, 3:].ravel()
+        covariance[still] = 0
+        covariance[:, still] = 0
 
     poses = np.stack([covariance[6 * i : 6 * i + 6, 6 * i : 6 * i + 6] for i in range(n)])
     # c = -R^T t: dc = R^T [t]_x w - R^T v
@@ -97,15 +107,20 @@ def deviations(state: State, observations: Observations, options: BundleOptions)
         [state.R.transpose(0, 2, 1) @ cross_matrix(state.t), -state.R.transpose(0, 2, 1)], axis=2
     )
     centre = np.einsum("fij,fjk,fik->fi", to_centre, poses, to_centre)
-    lens = np.zeros(6)
-    lens[own] = np.sqrt(np.diag(covariance)[6 * n :])
-    lens_step = np.zeros(6)
-    lens_step[own] = step
+    lens = np.zeros(len(LENS_PARAMETERS))
+    lens[free] = np.sqrt(np.diag(covariance)[6 * n : 6 * n + n_lens])
+    lens_step = np.zeros(len(LENS_PARAMETERS))
+    lens_step[free] = step[:n_lens]
+    to_log_focal = np.concatenate(
+        [np.where(free == FOCAL, 1 / state.lens[FOCAL], 0.0) * np.ones((n, 1)), basis], axis=1
+    )
+    log_focal = np.einsum("ci,ij,cj->c", to_log_focal, covariance[6 * n :, 6 * n :], to_log_focal)
     return Deviations(
         lens=lens,
+        log_focal=np.sqrt(np.maximum(log_focal, 0)),
         lens_step=lens_step,
-        drift=drift,
-        drift_sd=drift_sd,
+        probe_step=probe_step,
+        probe_covariance=probe_covariance,
         rotation=np.sqrt(np.maximum(np.einsum("fii->fi", poses)[:, :3], 0)),
         position=np.sqrt(np.maximum(centre, 0)),
     )
@@ -121,20 +136,21 @@ def _larger(inverse: Array, scores: Array) -> Array:
 def _scores(
     lin: Linearisation,
     weight: Array,
-    free: NDArray[np.int64],
+    by_shared: Array,
     eq: NormalEquations,
     V_inverse: Array,
     observations: Observations,
 ) -> Array:
     """s_p (P, 6 C + L): each track's own part of the reduced gradient g_a - E V^-1 g_b."""
-    n_cameras = (len(eq.gradient) - len(free)) // 6
+    n_shared = by_shared.shape[2]
+    n_cameras = (len(eq.gradient) - n_shared) // 6
     n_points = len(V_inverse)
     weighted = lin.residual * weight[:, None]
     moved = np.matmul(V_inverse, eq.point_gradient[:, :, None])[:, :, 0]  # (P, 3)
     pose = np.einsum("nij,ni->nj", lin.by_pose, weighted)
     pose -= np.matmul(eq.pose_point, moved[observations.point][:, :, None])[:, :, 0]
-    lens = np.einsum("nij,ni->nj", lin.by_lens[:, :, free], weighted)
-    scores = np.zeros((n_points, 6 * n_cameras + len(free)))
+    lens = np.einsum("nij,ni->nj", by_shared, weighted)
+    scores = np.zeros((n_points, 6 * n_cameras + n_shared))
     scores[observations.point[:, None], 6 * observations.camera[:, None] + np.arange(6)] = pose
     starts = np.searchsorted(observations.point, np.arange(n_points))
     scores[:, 6 * n_cameras :] = np.add.reduceat(lens, starts, axis=0) - np.einsum("plk,pk->pl", eq.lens_point, moved)

@@ -113,7 +113,7 @@ def _chunks(first: NDArray[np.int64], last: NDArray[np.int64]) -> list[NDArray[n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormalEquations:
-    """U, E, V and the gradient at one state. Order of the unknowns a: 6 a camera, then the free lens parameters."""
+    """U, E, V and the gradient at one state. Order of the unknowns a: 6 a camera, then those of the lens."""
 
     U: Array
     gradient: Array
@@ -123,19 +123,18 @@ class NormalEquations:
     lens_point: Array  # (P, L, 3)
 
 
-def assemble(
-    lin: Linearisation, weight: Array, free_lens: NDArray[np.int64], s: Structure, near: bool = True
-) -> NormalEquations:
-    """Normal equations of the residuals with Cauchy's weights w (N,).
+def assemble(lin: Linearisation, weight: Array, by_shared: Array, s: Structure, near: bool = True) -> NormalEquations:
+    """Normal equations of the residuals with Cauchy's weights w (N,); `by_shared` (N, 2, L) is the Jacobian by what all
+    cameras share.
 
     The gradient is J^T w r. The curvature of rho is w along one direction of the image plane and w (1 - s) / (1 + s),
     s = r^2 / c^2, along the other; their mean is w^2. `near` the optimum J^T h J with h = w max(w, 1/2) takes steps
     nearer to Newton's than the h = w of plain reweighting, which converges only linearly but is safe from afar.
     """
-    n_lens, n_pose = len(free_lens), 6 * s.n_cameras
+    n_lens, n_pose = by_shared.shape[2], 6 * s.n_cameras
     root = np.sqrt(weight * np.maximum(weight, 0.5)) if near else np.sqrt(weight)
     r = lin.residual * (weight / root)[:, None]
-    A = np.concatenate([lin.by_pose, lin.by_lens[:, :, free_lens]], axis=2) * root[:, None, None]
+    A = np.concatenate([lin.by_pose, by_shared], axis=2) * root[:, None, None]
     B = lin.by_point * root[:, None, None]
 
     U = np.zeros((n_pose + n_lens, n_pose + n_lens))

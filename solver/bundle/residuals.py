@@ -11,18 +11,26 @@ point along an orthonormal basis B (4, 3) of the sphere's tangent space:
     dq/dw = -[R d]_x,   dq/dv = rho I,   dq/db = [R | t] B
     dx/du = f (g I + 2 g' u u^T),   du/dq = (I_2 | -u) / q_z
     dx/df = g u,   dx/dc = I,   dx/dk_i = f s^i u
+
+In a zoom the focal length of a camera is f exp(z) with z its own, and k1 is k1 + z k1_slope.
+
+A rolling shutter exposes row y later than the middle row by tau = readout (y / height - 1/2) frames, in which the
+camera goes on at its velocity (w, v) (Hedborg et al., Rolling shutter bundle adjustment, 2012, to second order in the turn):
+
+    q' = q + tau (w x R d + rho v) + tau^2 / 2 w x (w x R d)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-LENS_PARAMETERS = ("focal_px", "principal_x", "principal_y", "k1", "k2", "k3")
+LENS_PARAMETERS = ("focal_px", "principal_x", "principal_y", "k1", "k2", "k3", "k1_slope", "readout")
+FOCAL, PRINCIPAL_X, PRINCIPAL_Y, K1, K2, K3, K1_SLOPE, READOUT = range(len(LENS_PARAMETERS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +43,23 @@ class Observations:
     xy : ndarray of shape (N, 2), pixels
     whitening : ndarray of shape (N, 2, 2)
         W with W^T W the inverse covariance, 1/pixels.
+    height : float
+        Of the picture, pixels: with a rolling shutter the row says when it was exposed.
     """
 
     camera: NDArray[np.int64]
     point: NDArray[np.int64]
     xy: Array
     whitening: Array
+    height: float = 1.0
 
     def __len__(self) -> int:
         return len(self.camera)
 
     def select(self, keep: NDArray[np.bool_]) -> Observations:
         """The observations where `keep` is true; cameras and points keep their numbers."""
-        return Observations(
-            camera=self.camera[keep], point=self.point[keep], xy=self.xy[keep], whitening=self.whitening[keep]
+        return replace(
+            self, camera=self.camera[keep], point=self.point[keep], xy=self.xy[keep], whitening=self.whitening[keep]
         )
 
 
@@ -62,23 +73,51 @@ class State:
         cam_from_world.
     X : ndarray of shape (P, 4)
         Homogeneous unit points in the world.
-    lens : ndarray of shape (6,)
-        `LENS_PARAMETERS`.
+    lens : ndarray of shape (8,)
+        `LENS_PARAMETERS`; in a zoom the focal length is that where `zoom` is zero.
+    zoom : ndarray of shape (C,)
+        Logarithm of each camera's focal length over the lens's.
+    velocity : ndarray of shape (C, 6)
+        Turn w, radians about the camera's axes, and change v of t, both a frame. Held in an adjustment.
     """
 
     R: Array
     t: Array
     X: Array
     lens: Array
+    zoom: Array = field(default_factory=lambda: np.zeros(0))
+    velocity: Array = field(default_factory=lambda: np.zeros((0, 6)))
+
+    def __post_init__(self) -> None:
+        n = len(self.R)
+        if len(self.lens) != len(LENS_PARAMETERS):
+            raise ValueError(f"State.lens must have {len(LENS_PARAMETERS)} values, found {len(self.lens)}")
+        if len(self.zoom) != n:
+            object.__setattr__(self, "zoom", np.zeros(n))
+        if len(self.velocity) != n:
+            object.__setattr__(self, "velocity", np.zeros((n, 6)))
+
+    @property
+    def focal_px(self) -> Array:
+        """Focal length of each camera (C,), pixels."""
+        return np.asarray(self.lens[FOCAL] * np.exp(self.zoom))
+
+    @property
+    def k(self) -> Array:
+        """k1, k2, k3 of each camera (C, 3)."""
+        k = np.tile(self.lens[K1 : K3 + 1], (len(self.zoom), 1))
+        k[:, 0] += self.lens[K1_SLOPE] * self.zoom
+        return k
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linearisation:
-    """Whitened residuals (N, 2) and Jacobians by pose (N, 2, 6), lens (N, 2, 6), point (N, 2, 3)."""
+    """Whitened residuals (N, 2) and Jacobians by pose (N, 2, 6), lens (N, 2, 8), zoom (N, 2), point (N, 2, 3)."""
 
     residual: Array
     by_pose: Array
     by_lens: Array
+    by_zoom: Array
     by_point: Array
     basis: Array
 
@@ -97,19 +136,41 @@ def camera_points(state: State, observations: Observations) -> Array:
     """q (N, 3) of every observation: the point in its camera's frame, up to a positive scale."""
     X = state.X[observations.point]
     rotated = np.matmul(state.R[observations.camera], X[:, :3, None])[:, :, 0]
-    return np.asarray(rotated + X[:, 3:] * state.t[observations.camera])
+    return _moved_by_readout(state, observations, rotated, rotated + X[:, 3:] * state.t[observations.camera])[0]
+
+
+def _moved_by_readout(state: State, observations: Observations, rotated: Array, q: Array) -> tuple[Array, Array | None]:
+    """q (N, 3) at the time of each observation's row, and its derivative by the readout."""
+    if not state.velocity.any():
+        return q, None
+    velocity = state.velocity[observations.camera]
+    late = observations.xy[:, 1:] / observations.height - 0.5
+    rho = state.X[observations.point, 3:]
+    turn = np.cross(velocity[:, :3], rotated)
+    linear = late * (turn + rho * velocity[:, 3:])
+    second = 0.5 * late**2 * np.cross(velocity[:, :3], turn)
+    readout = state.lens[READOUT]
+    return q + readout * linear + readout**2 * second, linear + 2 * readout * second
 
 
 def residuals(state: State, observations: Observations) -> Array:
     """Whitened residuals (N, 2); behind the camera the depth is held at a small positive value."""
-    q = camera_points(state, observations)
-    return _whiten(_project(q, state.lens)[0] - observations.xy, observations.whitening)
+    return _whiten(reprojection_errors(state, observations), observations.whitening)
 
 
 def reprojection_errors(state: State, observations: Observations) -> Array:
     """Projected minus observed position (N, 2), pixels."""
     q = camera_points(state, observations)
-    return np.asarray(_project(q, state.lens)[0] - observations.xy)
+    return np.asarray(_project(q, _lens_of(state, observations))[0] - observations.xy)
+
+
+def _lens_of(state: State, observations: Observations) -> tuple[Array, ...]:
+    """f, cx, cy, k1, k2, k3 of every observation: (N,) where they differ, else numbers."""
+    f, cx, cy, k1, k2, k3 = state.lens[: K3 + 1]
+    if not state.zoom.any():
+        return f, cx, cy, k1, k2, k3
+    zoom = state.zoom[observations.camera]
+    return f * np.exp(zoom), cx, cy, k1 + state.lens[K1_SLOPE] * zoom, k2, k3
 
 
 def _whiten(error: Array, whitening: Array) -> Array:
@@ -125,13 +186,13 @@ def _whiten(error: Array, whitening: Array) -> Array:
 _SMALLEST_DEPTH = 1e-6
 
 
-def _project(q: Array, lens: Array) -> tuple[Array, Array, Array, Array, Array]:
+def _project(q: Array, lens: tuple[Array, ...]) -> tuple[Array, Array, Array, Array, Array]:
     f, cx, cy, k1, k2, k3 = lens
     z = np.maximum(q[:, 2], _SMALLEST_DEPTH)
     u = q[:, :2] / z[:, None]
     s = (u**2).sum(axis=1)
     g = 1 + s * (k1 + s * (k2 + s * k3))
-    x = f * g[:, None] * u
+    x = (f * g)[:, None] * u
     x[:, 0] += cx
     x[:, 1] += cy
     return x, u, s, g, z
@@ -151,12 +212,13 @@ def linearise(state: State, observations: Observations, with_points: bool = True
     ----------
     See the header of this module.
     """
-    f, _, _, k1, k2, k3 = state.lens
+    lens = _lens_of(state, observations)
+    f, _, _, k1, k2, k3 = lens
     camera, point = observations.camera, observations.point
     X = state.X[point]
     rotated = np.matmul(state.R[camera], X[:, :3, None])[:, :, 0]
-    q = rotated + X[:, 3:] * state.t[camera]
-    x, u, s, g, z = _project(q, state.lens)
+    q, by_readout = _moved_by_readout(state, observations, rotated, rotated + X[:, 3:] * state.t[camera])
+    x, u, s, g, z = _project(q, lens)
     W = observations.whitening
     residual = _whiten(x - observations.xy, W)
 
@@ -180,14 +242,21 @@ def linearise(state: State, observations: Observations, with_points: bool = True
     by_pose[:, :, 2] = a1 * r0 - a0 * r1
     by_pose[:, :, 3:] = by_q * X[:, None, 3:]
 
-    by_lens = np.empty((n, 2, 6))
+    by_lens = np.zeros((n, 2, len(LENS_PARAMETERS)))
     Wu = np.matmul(W, u[:, :, None])[:, :, 0]
-    by_lens[:, :, 0] = g[:, None] * Wu
+    zoom = state.zoom[camera]
+    by_lens[:, :, FOCAL] = (g * np.exp(zoom))[:, None] * Wu
     by_lens[:, :, 1:3] = W
-    power = f * Wu
+    power = np.multiply(f, Wu.T).T
     for i in range(3):
         power = power * s[:, None]
-        by_lens[:, :, 3 + i] = power
+        by_lens[:, :, K1 + i] = power
+    by_zoom = state.lens[FOCAL] * by_lens[:, :, FOCAL]
+    if state.zoom.any():
+        by_lens[:, :, K1_SLOPE] = zoom[:, None] * by_lens[:, :, K1]
+        by_zoom = by_zoom + state.lens[K1_SLOPE] * by_lens[:, :, K1]
+    if by_readout is not None:
+        by_lens[:, :, READOUT] = np.matmul(by_q, by_readout[:, :, None])[:, :, 0]
 
     if with_points:
         basis = tangent_basis(state.X)
@@ -198,4 +267,6 @@ def linearise(state: State, observations: Observations, with_points: bool = True
         by_point = np.matmul(by_world, b)
     else:
         basis, by_point = np.empty((0, 4, 3)), np.empty((n, 2, 0))
-    return Linearisation(residual=residual, by_pose=by_pose, by_lens=by_lens, by_point=by_point, basis=basis)
+    return Linearisation(
+        residual=residual, by_pose=by_pose, by_lens=by_lens, by_zoom=by_zoom, by_point=by_point, basis=basis
+    )

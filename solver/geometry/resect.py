@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.adjust import cost_by_row, robust_weight
-from ..bundle.residuals import Observations, State, linearise, residuals
+from ..bundle.residuals import Array, Observations, State, linearise, residuals
 from .rotation import rotation_matrix
+
+POSE: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+TURN: tuple[int, ...] = (0, 1, 2)
+ZOOM: tuple[int, ...] = (6,)
 
 
 def refine_poses(
-    state: State, observations: Observations, frames: NDArray[np.int64], cauchy: float = 2.5, iterations: int = 12
+    state: State,
+    observations: Observations,
+    frames: NDArray[np.int64],
+    cauchy: float = 2.5,
+    iterations: int = 12,
+    free: tuple[int, ...] = POSE,
+    zoom_sd: float = np.inf,
 ) -> State:
     """Robust Gauss-Newton on the poses of `frames`, points and lens held.
 
@@ -24,6 +36,10 @@ def refine_poses(
     cauchy : float
         Cauchy's constant, in standard deviations.
     iterations : int
+    free : tuple of int
+        What may change: `POSE`, `TURN`, either of them with `ZOOM`.
+    zoom_sd : float
+        Standard deviation of the frames' zoom at the start, a prior.
 
     Returns
     -------
@@ -33,33 +49,46 @@ def refine_poses(
     slot = np.full(len(state.R), -1, dtype=np.int64)
     slot[frames] = np.arange(len(frames))
     row = slot[observations.camera]
-    cost = cost_by_row(residuals(state, observations), row, len(frames), cauchy)
+    start = state.zoom[frames]
+
+    def cost_of(state: State) -> Array:
+        prior = ((state.zoom[frames] - start) / zoom_sd) ** 2
+        return cost_by_row(residuals(state, observations), row, len(frames), cauchy) + prior
+
+    cost = cost_of(state)
     damping = np.full(len(frames), 1e-4)
+    columns = list(free)
     for _ in range(iterations):
         lin = linearise(state, observations, with_points=False)
         root = np.sqrt(robust_weight(lin.residual, cauchy))
-        J, r = lin.by_pose * root[:, None, None], lin.residual * root[:, None]
-        H = np.zeros((len(frames), 6, 6))
-        g = np.zeros((len(frames), 6))
+        by_pose = np.concatenate([lin.by_pose, lin.by_zoom[:, :, None]], axis=2)[:, :, columns]
+        J, r = by_pose * root[:, None, None], lin.residual * root[:, None]
+        H = np.zeros((len(frames), len(free), len(free)))
+        g = np.zeros((len(frames), len(free)))
         order = np.argsort(row, kind="stable")
         starts = np.searchsorted(row[order], np.arange(len(frames)))
         for i, rows in enumerate(np.split(order, starts[1:])):
-            block = J[rows].reshape(-1, 6)
+            block = J[rows].reshape(-1, len(free))
             H[i], g[i] = block.T @ block, block.T @ r[rows].ravel()
         diagonal = np.einsum("fii->fi", H)
+        if ZOOM[0] in free:
+            diagonal[:, -1] += zoom_sd**-2
+            g[:, -1] += (state.zoom[frames] - start) * zoom_sd**-2
         diagonal *= 1 + damping[:, None]
         diagonal += 1e-9
-        step = -np.linalg.solve(H, g[:, :, None])[:, :, 0]
-        R, t = state.R.copy(), state.t.copy()
+        step = np.zeros((len(frames), 7))
+        step[:, columns] = -np.linalg.solve(H, g[:, :, None])[:, :, 0]
+        R, t, zoom = state.R.copy(), state.t.copy(), state.zoom.copy()
         R[frames] = rotation_matrix(step[:, :3]) @ R[frames]
-        t[frames] += step[:, 3:]
-        candidate = State(R=R, t=t, X=state.X, lens=state.lens)
-        new_cost = cost_by_row(residuals(candidate, observations), row, len(frames), cauchy)
+        t[frames] += step[:, 3:6]
+        zoom[frames] += np.clip(step[:, 6], -0.3, 0.3)
+        new_cost = cost_of(replace(state, R=R, t=t, zoom=zoom))
         better = new_cost < cost
         damping = np.where(better, damping / 5, np.minimum(damping * 10, 1e6))
-        R[frames[~better]], t[frames[~better]] = state.R[frames[~better]], state.t[frames[~better]]
+        worse = frames[~better]
+        R[worse], t[worse], zoom[worse] = state.R[worse], state.t[worse], state.zoom[worse]
         gain = np.where(better, cost - new_cost, 0.0)
-        state, cost = State(R=R, t=t, X=state.X, lens=state.lens), np.where(better, new_cost, cost)
+        state, cost = replace(state, R=R, t=t, zoom=zoom), np.where(better, new_cost, cost)
         if (gain < 1e-3).all() and better.any():
             break
     return state
@@ -89,10 +118,10 @@ def refine_points(
         X = state.X.copy()
         X[points] += np.matmul(lin.basis[points], step)[:, :, 0]
         X[points] /= np.sqrt((X[points] ** 2).sum(axis=1))[:, None]
-        candidate = State(R=state.R, t=state.t, X=X, lens=state.lens)
+        candidate = replace(state, X=X)
         new_cost = cost_by_row(residuals(candidate, observations), row, len(points), cauchy)
         better = new_cost < cost
         damping = np.where(better, damping / 5, np.minimum(damping * 10, 1e6))
         X[points[~better]] = state.X[points[~better]]
-        state, cost = State(R=state.R, t=state.t, X=X, lens=state.lens), np.where(better, new_cost, cost)
+        state, cost = replace(state, X=X), np.where(better, new_cost, cost)
     return state

@@ -43,3 +43,20 @@ def triangulate(
     votes = np.zeros(n_points)
     np.add.at(votes, point, np.sign(depth))
     return np.asarray(X * np.where(votes < 0, -1.0, 1.0)[:, None])
+
+
+def mean_directions(
+    R: Array, t: Array, rays: Array, camera: NDArray[np.int64], point: NDArray[np.int64], n_points: int
+) -> Array:
+    """Points at infinity from the rays of cameras that all stand in one place: the middle of each point's rays.
+
+    Parameters and result as in `triangulate`; `t` is not used, and the last coordinate of all points is zero.
+    """
+    del t
+    direction = np.concatenate([rays, np.ones((len(rays), 1))], axis=1)
+    direction = np.matmul(direction[:, None, :], R[camera])[:, 0]
+    direction /= np.sqrt((direction**2).sum(axis=1))[:, None]
+    X = np.zeros((n_points, 4))
+    for axis in range(3):
+        X[:, axis] = np.bincount(point, weights=direction[:, axis], minlength=n_points)
+    return X / np.maximum(np.sqrt((X**2).sum(axis=1)), 1e-12)[:, None]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..types import Tracks
+from .rotation import orthonormal
 
 Array = NDArray[np.float64]
 
@@ -96,3 +97,24 @@ def relative_pose(first: Array, second: Array, threshold: float) -> tuple[Array,
     if found < 8:
         return None
     return R, t[:, 0], mask.ravel() > 0
+
+
+def relative_turn(first: Array, second: Array, threshold: float) -> tuple[Array, Array, NDArray[np.bool_]] | None:
+    """Turn of the second camera, which stands where the first one does, from normalised coordinates, or None.
+
+    Returns
+    -------
+    R : ndarray of shape (3, 3), t : zeros of shape (3,)
+    inlier : ndarray of bool, shape (K,)
+
+    References
+    ----------
+    Kabsch, A solution for the best rotation to relate two sets of vectors (1976).
+    """
+    H, mask = cv2.findHomography(first, second, cv2.USAC_MAGSAC, threshold, maxIters=500)
+    if H is None or mask.sum() < 8:
+        return None
+    inlier = mask.ravel() > 0
+    a, b = (np.concatenate([xy[inlier], np.ones((int(inlier.sum()), 1))], axis=1) for xy in (first, second))
+    a, b = (ray / np.sqrt((ray**2).sum(axis=1, keepdims=True)) for ray in (a, b))
+    return orthonormal(b.T @ a), np.zeros(3), inlier

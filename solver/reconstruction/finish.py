@@ -17,12 +17,24 @@ from numpy.typing import NDArray
 
 from ..bundle.adjust import BundleOptions
 from ..bundle.covariance import Deviations, deviations
-from ..bundle.residuals import residuals
-from ..geometry.resect import refine_poses
+from ..bundle.priors import Priors
+from ..bundle.residuals import (
+    FOCAL,
+    K1,
+    K1_SLOPE,
+    K2,
+    K3,
+    LENS_PARAMETERS,
+    PRINCIPAL_X,
+    PRINCIPAL_Y,
+    residuals,
+)
+from ..geometry.resect import POSE, TURN, refine_poses
 from ..progress import Progress
 from .grow import WIDE_CORNER_SD, keyframes
-from .model import Model, adjust_frames, least_views, place_points, sub_problem, whitening_of
-from .seed import corner_prior
+from .model import Model, adjust_frames, in_full, least_views, place_points, sub_problem, whitening_of
+from .seed import corner_prior, lens_sd
+from .zoom import estimated_sd, zoom_probe
 
 # above this many frames the dense reduced system costs more than the rest of the solve: frames between keyframes are
 # then posed against the points
@@ -37,7 +49,7 @@ _OUTLIER_SQUARED = 25.0
 # residuals. While the lens is rough it is the informative tracks that fit worst: weighing them down would keep it rough
 _ROUNDS = ((1e-4, 6.0, False), (2e-4, 2.5, True), (1e-6, 2.5, True))
 # a held parameter is freed when the data would move it by so many of its deviations
-_EVIDENCE_SIGMAS = {5: 5.0, 1: 8.0, 2: 8.0}
+_EVIDENCE_SIGMAS = {K3: 5.0, PRINCIPAL_X: 8.0, PRINCIPAL_Y: 8.0}
 # fewer frames than this leave k2 to noise
 _K2_FRAMES = 8
 
@@ -81,7 +93,7 @@ def finish(model: Model, progress: Progress) -> Finished:
     """
     frames = keyframes(model.posed, MOST_ADJUSTED_FRAMES)
     iterations = 0
-    free: tuple[int, ...] = (0, 3, 4) if model.posed.sum() >= _K2_FRAMES else (0, 3)
+    free: tuple[int, ...] = (FOCAL, K1, K2) if model.posed.sum() >= _K2_FRAMES else (FOCAL, K1)
     # what is wildly off goes first, or its cost would hide how much the rest still gains
     model = _reject(reweighted(model, by_track=False), np.inf)
     for round_, (tolerance, cauchy, by_track) in enumerate(_ROUNDS):
@@ -97,6 +109,8 @@ def finish(model: Model, progress: Progress) -> Finished:
         model, result = adjust_frames(model, frames, options, least_views(model), tick)
         iterations += result.iterations
         model = _pose_between(model, frames)
+        if model.zooms and not last:
+            model = replace(model, zoom_sd=estimated_sd(model.times[model.posed], model.state.zoom[model.posed]))
         if not last:
             model = _reject(model, _REJECT_SIGMAS)
     progress(1.0, "Adjusting all frames")
@@ -104,31 +118,33 @@ def finish(model: Model, progress: Progress) -> Finished:
 
 
 def frame_deviations(
-    model: Model, frames: NDArray[np.bool_], options: BundleOptions
+    model: Model, frames: NDArray[np.bool_], options: BundleOptions, probe_zoom: bool = False
 ) -> tuple[NDArray[np.int64], Deviations]:
     """The frames (indices) that were adjusted and the deviations of their poses and of the lens."""
     frame_ids, _, state, observations, _ = sub_problem(model, frames, least_views(model))
-    return frame_ids, deviations(state, observations, options)
+    probe = zoom_probe(model.times[frame_ids]) if probe_zoom else None
+    return frame_ids, deviations(state, observations, in_full(model, frame_ids, options), probe)
 
 
 def _with_evidence(model: Model, frames: NDArray[np.bool_], free: tuple[int, ...]) -> tuple[int, ...]:
-    wider = tuple(sorted({*free, *_EVIDENCE_SIGMAS}))
+    evidence = _EVIDENCE_SIGMAS | ({K1_SLOPE: 5.0} if model.zooms else {})
+    wider = tuple(sorted({*free, *evidence}))
     _, found = frame_deviations(model, frames, _options(model, wider, 0.0, _ROUNDS[-1][1]))
-    told = [i for i, least in _EVIDENCE_SIGMAS.items() if abs(found.lens_step[i]) > least * found.lens[i]]
-    if told and told != [5]:
-        told = [*told, 1, 2]  # the principal point is one thing
+    told = [i for i, least in evidence.items() if abs(found.lens_step[i]) > least * found.lens[i]]
+    if PRINCIPAL_X in told or PRINCIPAL_Y in told:
+        told = [*told, PRINCIPAL_X, PRINCIPAL_Y]  # it is one thing
     return tuple(sorted({*free, *told}))
 
 
 def _options(model: Model, free: tuple[int, ...], tolerance: float, cauchy: float) -> BundleOptions:
-    sd = np.full(6, np.inf)
-    sd[3:] = corner_prior(float(model.state.lens[0]), model.size, WIDE_CORNER_SD)
-    sd[1:3] = _PRINCIPAL_SD * max(model.size)
-    mean = np.zeros(6)
-    mean[1:3] = np.array(model.size) / 2
-    return BundleOptions(
-        free_lens=free, lens_prior=mean, lens_prior_sd=sd, iterations=100, relative_tolerance=tolerance, cauchy=cauchy
+    sd = lens_sd(
+        principal=_PRINCIPAL_SD * max(model.size),
+        distortion=corner_prior(float(model.state.lens[FOCAL]), model.size, WIDE_CORNER_SD),
     )
+    mean = np.zeros(len(LENS_PARAMETERS))
+    mean[[PRINCIPAL_X, PRINCIPAL_Y]] = np.array(model.size) / 2
+    priors = Priors(lens_mean=mean, lens_sd=sd)
+    return BundleOptions(free_lens=free, priors=priors, iterations=100, relative_tolerance=tolerance, cauchy=cauchy)
 
 
 def noise_scale(model: Model) -> float:
@@ -176,5 +192,6 @@ def _pose_between(model: Model, frames: NDArray[np.bool_]) -> Model:
         return model
     mask = np.zeros_like(frames)
     mask[between] = True
-    state = refine_poses(model.state, model.observations(model.rows(mask)), between)
+    free = TURN if model.nodal else POSE
+    state = refine_poses(model.state, model.observations(model.rows(mask)), between, free=free)
     return place_points(replace(model, state=state), ~model.placed, least_views(model))

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.adjust import BundleOptions
-from ..bundle.residuals import Array, State
-from ..geometry.resect import refine_poses
+from ..bundle.priors import Priors
+from ..bundle.residuals import Array
+from ..geometry.resect import POSE, TURN, ZOOM, refine_poses
 from ..progress import Progress
 from .model import Model, adjust_frames, least_views, place_points
-from .seed import CORNER_DISTORTION_SD, corner_prior
+from .seed import CORNER_DISTORTION_SD, corner_prior, lens_sd
+from .zoom import filled
 
 # frames resected at a time on either side: a quarter of a second, over which extrapolation holds
 _STEP_FRAMES = 6
@@ -34,6 +36,8 @@ _ITERATIONS = 5
 _CAUCHY = 6.0
 _INLIER_PX = 4.0
 _LEAST_INLIERS = 0.35
+# how far the logarithm of the focal length may leave its extrapolation over a few frames
+_ZOOM_STEP_SD = 0.05
 
 
 def grow(model: Model, progress: Progress | None = None) -> Model:
@@ -93,7 +97,8 @@ def _fill(model: Model) -> Model:
     nearest = posed[np.abs(missing[:, None] - posed[None]).argmin(axis=1)]
     R, t = model.state.R.copy(), model.state.t.copy()
     R[missing], t[missing] = R[nearest], t[nearest]
-    model = replace(model, state=State(R=R, t=t, X=model.state.X, lens=model.state.lens))
+    zoom = filled(model.state.zoom, model.posed, model.times)
+    model = replace(model, state=replace(model.state, R=R, t=t, zoom=zoom))
     return _place_new(_posed(model, missing, None))
 
 
@@ -101,16 +106,18 @@ def _resect(model: Model, frames: NDArray[np.int64], edge: int) -> Model:
     """Pose frames beyond the edge, in order, until one fails."""
     posed = np.flatnonzero(model.posed)
     inner = posed[posed < edge][-1:] if frames[0] > edge else posed[posed > edge][:1]
-    R, t = model.state.R.copy(), model.state.t.copy()
+    R, t, zoom = model.state.R.copy(), model.state.t.copy(), model.state.zoom.copy()
     R_step, centre_step = np.eye(3), np.zeros(3)
+    zoom[frames] = zoom[edge]
     if len(inner) and abs(int(inner[0]) - edge) == 1:
+        zoom[frames] += (zoom[edge] - zoom[inner[0]]) * np.arange(1, len(frames) + 1)
         R_step = R[edge] @ R[inner[0]].T
         centre_step = _centre(R[edge], t[edge]) - _centre(R[inner[0]], t[inner[0]])
     R_last, centre = R[edge], _centre(R[edge], t[edge])
     for frame in frames:
         R_last, centre = R_step @ R_last, centre + centre_step
         R[frame], t[frame] = R_last, -R_last @ centre
-    extrapolated = replace(model, state=State(R=R, t=t, X=model.state.X, lens=model.state.lens))
+    extrapolated = replace(model, state=replace(model.state, R=R, t=t, zoom=zoom))
     return _posed(extrapolated, frames, edge)
 
 
@@ -132,11 +139,12 @@ def _posed(model: Model, frames: NDArray[np.int64], edge: int | None) -> Model:
     mask[:] = False
     mask[enough] = True
     rows = model.rows(mask)
-    state = refine_poses(model.state, model.observations(rows), enough, cauchy=3.0)
+    free = (TURN if model.nodal else POSE) + (ZOOM if model.zooms else ())
+    state = refine_poses(model.state, model.observations(rows), enough, cauchy=3.0, free=free, zoom_sd=_ZOOM_STEP_SD)
     model = replace(model, state=state)
     good = _fit(model, rows, mask)
     for frame in enough[~good[enough]]:
-        retried = _ransac(model, int(frame))
+        retried = None if model.nodal else _ransac(model, int(frame))
         if retried is not None:
             model = retried
             good[frame] = True
@@ -168,8 +176,8 @@ def _ransac(model: Model, frame: int) -> Model | None:
     if rows.sum() < _LEAST_POINTS:
         return None
     X = model.state.X[model.tracks.track[rows]]
-    focal = float(model.state.lens[0])
-    xy = model.lens.undistort((model.tracks.xy[rows] - model.state.lens[1:3]) / focal)
+    focal = float(model.state.focal_px[frame])
+    xy = model.rays(rows)
     found, vector, t, _ = cv2.solvePnPRansac(
         X[:, :3] / X[:, 3:],
         xy,
@@ -184,7 +192,7 @@ def _ransac(model: Model, frame: int) -> Model | None:
     R_all, t_all = model.state.R.copy(), model.state.t.copy()
     R_all[frame], t_all[frame] = cv2.Rodrigues(vector)[0], t[:, 0]
     rows = model.rows(mask)
-    state = State(R=R_all, t=t_all, X=model.state.X, lens=model.state.lens)
+    state = replace(model.state, R=R_all, t=t_all)
     tried = replace(model, state=state)
     tried = replace(tried, state=refine_poses(state, tried.observations(rows), np.array([frame])))
     return tried if _fit(tried, rows, mask)[frame] else None
@@ -208,16 +216,18 @@ def _adjust(model: Model) -> Model:
     # tracks outlive a dozen frames; keyframes further apart would not share enough of them
     spacing_limit = int(np.ceil(model.posed.sum() / 6))
     mask = keyframes(model.posed, max(_KEYFRAMES, spacing_limit))
-    free, corner = ((0, 3, 4), WIDE_CORNER_SD) if model.posed.sum() >= _K2_FRAMES else ((0, 3), CORNER_DISTORTION_SD)
-    sd = np.concatenate([np.full(3, np.inf), corner_prior(focal, model.size, corner)])
-    options = BundleOptions(
-        free_lens=free, lens_prior=np.zeros(6), lens_prior_sd=sd, iterations=_ITERATIONS, tolerance=1.0, cauchy=_CAUCHY
+    free_lens, corner = (
+        ((0, 3, 4), WIDE_CORNER_SD) if model.posed.sum() >= _K2_FRAMES else ((0, 3), CORNER_DISTORTION_SD)
     )
+    priors = Priors(lens_mean=np.zeros(8), lens_sd=lens_sd(distortion=corner_prior(focal, model.size, corner)))
+    options = BundleOptions(free_lens=free_lens, priors=priors, iterations=_ITERATIONS, tolerance=1.0, cauchy=_CAUCHY)
     model, _ = adjust_frames(model, mask, options, least_views(model))
     between = np.flatnonzero(model.posed & ~mask)
     if len(between):
         frames = np.zeros_like(mask)
         frames[between] = True
         rows = model.rows(frames)
-        model = replace(model, state=refine_poses(model.state, model.observations(rows), between, iterations=5))
+        free = TURN if model.nodal else POSE
+        state = refine_poses(model.state, model.observations(rows), between, iterations=5, free=free)
+        model = replace(model, state=state)
     return place_points(model, np.ones_like(model.placed), least_views(model))

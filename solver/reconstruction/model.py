@@ -9,12 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.adjust import Adjustment, BundleOptions, adjust
-from ..bundle.residuals import Array, Observations, State, camera_points, reprojection_errors
+from ..bundle.residuals import (
+    K1,
+    K1_SLOPE,
+    K3,
+    PRINCIPAL_X,
+    PRINCIPAL_Y,
+    Array,
+    Observations,
+    State,
+    camera_points,
+    reprojection_errors,
+)
 from ..errors import TooFewTracks
 from ..geometry.resect import refine_points
-from ..geometry.triangulate import triangulate
+from ..geometry.triangulate import mean_directions, triangulate
 from ..lens import BrownConradyLens
 from ..types import Tracks
+from .zoom import WIDEST_SD, filled, smoothness, zoom_basis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +45,14 @@ class Model:
     placed : ndarray of bool, shape (T,)
     usable : ndarray of bool, shape (N,)
         False for an observation that was rejected.
+    times : ndarray of shape (F,)
+        Of the frames, in frames.
+    zooms : bool
+        Whether the focal length may change.
+    zoom_sd : float
+        Of its acceleration; see `zoom`.
+    nodal : bool
+        Whether the camera only turns: t is zero, and all points are infinitely far.
     """
 
     tracks: Tracks
@@ -42,13 +62,32 @@ class Model:
     posed: NDArray[np.bool_]
     placed: NDArray[np.bool_]
     usable: NDArray[np.bool_]
+    times: Array
+    zooms: bool = False
+    zoom_sd: float = WIDEST_SD
+    nodal: bool = False
 
     @property
     def lens(self) -> BrownConradyLens:
-        """The lens as a model."""
+        """The lens where its zoom is zero."""
         return BrownConradyLens(
-            size=self.size, principal_point=self.state.lens[1:3].copy(), k=self.state.lens[3:].copy()
+            size=self.size,
+            principal_point=self.state.lens[PRINCIPAL_X : PRINCIPAL_Y + 1].copy(),
+            k=self.state.lens[K1 : K3 + 1].copy(),
         )
+
+    def rays(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Array:
+        """Undistorted normalised coordinates (n, 2) of the observations of a mask or of numbers."""
+        frame = self.tracks.frame[rows]
+        xy = self.tracks.xy[rows] - self.state.lens[PRINCIPAL_X : PRINCIPAL_Y + 1]
+        xy = xy / self.state.focal_px[frame][:, None]
+        if not (self.state.lens[K1_SLOPE] and self.state.zoom.any()):
+            return self.lens.undistort(xy)
+        k = self.state.k
+        for one in np.unique(frame):
+            at = frame == one
+            xy[at] = replace(self.lens, k=k[one]).undistort(xy[at])
+        return xy
 
     def rows(self, frames: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Usable observations (N,) of placed points in the frames of a mask (F,)."""
@@ -61,6 +100,7 @@ class Model:
             point=self.tracks.track[rows],
             xy=self.tracks.xy[rows],
             whitening=self.whitening[rows],
+            height=float(self.size[1]),
         )
 
     def errors_px(self, rows: NDArray[np.bool_]) -> tuple[Array, Array]:
@@ -94,11 +134,12 @@ def new_model(tracks: Tracks, whitening: Array, size: tuple[int, int], focal_px:
             R=np.tile(np.eye(3), (n, 1, 1)),
             t=np.zeros((n, 3)),
             X=X,
-            lens=np.array([focal_px, size[0] / 2, size[1] / 2, 0.0, 0.0, 0.0]),
+            lens=np.array([focal_px, size[0] / 2, size[1] / 2, 0.0, 0.0, 0.0, 0.0, 0.0]),
         ),
         posed=np.zeros(n, dtype=bool),
         placed=np.zeros(m, dtype=bool),
         usable=np.ones(len(tracks.track), dtype=bool),
+        times=np.arange(n, dtype=np.float64),
     )
 
 
@@ -122,18 +163,22 @@ def place_points(model: Model, which: NDArray[np.bool_], views_needed: int = 2, 
         return replace(model, placed=placed)
     slot = np.full(tracks.n_tracks, -1, dtype=np.int64)
     slot[chosen] = np.arange(len(chosen))
-    rays = model.lens.undistort((tracks.xy[rows] - model.state.lens[1:3]) / model.state.lens[0])
     X = model.state.X.copy()
-    X[chosen] = triangulate(
-        model.state.R, model.state.t, rays, tracks.frame[rows], slot[tracks.track[rows]], len(chosen)
+    locate = mean_directions if model.nodal else triangulate
+    X[chosen] = locate(
+        model.state.R, model.state.t, model.rays(rows), tracks.frame[rows], slot[tracks.track[rows]], len(chosen)
     )
-    state = State(R=model.state.R, t=model.state.t, X=X, lens=model.state.lens)
+    state = replace(model.state, X=X)
     state = refine_points(state, model.observations(rows), chosen, iterations=4)
+    if model.nodal:
+        # their distance is not estimated, and rounding must not give them one
+        X = state.X * np.array([1.0, 1.0, 1.0, 0.0])
+        state = replace(state, X=X / np.sqrt((X**2).sum(axis=1))[:, None])
     model = replace(model, state=state)
     error, depth = model.errors_px(rows)
     bad = (error > limit_px) | (depth <= 0)
     share = np.bincount(tracks.track[rows], weights=bad, minlength=tracks.n_tracks)[chosen] / views[chosen]
-    placed[chosen] = (share < 0.5) & (np.abs(state.X[chosen, 3]) > 0)
+    placed[chosen] = (share < 0.5) & (model.nodal | (np.abs(state.X[chosen, 3]) > 0))
     return replace(model, placed=placed)
 
 
@@ -169,10 +214,25 @@ def sub_problem(
     frame_ids, camera = np.unique(model.tracks.frame[rows], return_inverse=True)
     track_ids, point = np.unique(model.tracks.track[rows], return_inverse=True)
     state = State(
-        R=model.state.R[frame_ids], t=model.state.t[frame_ids], X=model.state.X[track_ids], lens=model.state.lens
+        R=model.state.R[frame_ids],
+        t=model.state.t[frame_ids],
+        X=model.state.X[track_ids],
+        lens=model.state.lens,
+        zoom=model.state.zoom[frame_ids],
+        velocity=model.state.velocity[frame_ids],
     )
     observations = replace(model.observations(rows), camera=camera.astype(np.int64), point=point.astype(np.int64))
     return frame_ids, track_ids, state, observations, rows
+
+
+def in_full(model: Model, frame_ids: NDArray[np.int64], options: BundleOptions) -> BundleOptions:
+    """`options` with what the model says of its camera: nodal or not, and the zoom's freedom over the frames named."""
+    options = replace(options, nodal=model.nodal)
+    if not model.zooms:
+        return options
+    times = model.times[frame_ids]
+    priors = replace(options.priors, zoom=smoothness(times, model.zoom_sd))
+    return replace(options, zoom_basis=zoom_basis(times), priors=priors)
 
 
 def adjust_frames(
@@ -184,16 +244,31 @@ def adjust_frames(
 ) -> tuple[Model, Adjustment]:
     """Bundle adjustment of `sub_problem`; the model with what came out of it."""
     frame_ids, track_ids, start, observations, _ = sub_problem(model, frames, views_needed)
-    result = adjust(start, observations, options, tick)
-    R, t, X = model.state.R.copy(), model.state.t.copy(), model.state.X.copy()
+    result = adjust(start, observations, in_full(model, frame_ids, options), tick)
+    R, t, X, zoom = model.state.R.copy(), model.state.t.copy(), model.state.X.copy(), model.state.zoom.copy()
     R[frame_ids], t[frame_ids], X[track_ids] = result.state.R, result.state.t, result.state.X
-    return replace(model, state=State(R=R, t=t, X=X, lens=result.state.lens)), result
+    if model.zooms:
+        zoom[frame_ids] = result.state.zoom
+        mask = np.zeros(len(frames), dtype=bool)
+        mask[frame_ids] = True
+        # frames that were not posed keep what they have
+        zoom = np.where(mask | ~model.posed, zoom, filled(zoom, mask, model.times))
+    return replace(model, state=replace(model.state, R=R, t=t, X=X, lens=result.state.lens, zoom=zoom)), result
+
+
+def turned(state: State, R0: Array) -> State:
+    """The same scene in a world whose axes are those of a camera with rotation R0 (3, 3)."""
+    X = state.X.copy()
+    X[:, :3] = X[:, :3] @ R0.T
+    return replace(state, R=state.R @ R0.T, X=X)
 
 
 def normalised(model: Model) -> Model:
     """The same scene with the first posed camera's axes, the origin amid the cameras, and a path of unit size."""
     posed = np.flatnonzero(model.posed)
     state = model.state
+    if model.nodal:
+        return replace(model, state=turned(state, state.R[posed[0]]))
     centre = -np.einsum("fji,fj->fi", state.R, state.t)
     origin = centre[posed].mean(axis=0)
     R0 = state.R[posed[0]]
@@ -206,4 +281,6 @@ def normalised(model: Model) -> Model:
     X = state.X.copy()
     X[:, :3] = (state.X[:, :3] - state.X[:, 3:] * origin) @ R0.T / scale
     X /= np.sqrt((X**2).sum(axis=1))[:, None]
-    return replace(model, state=State(R=R, t=t, X=X, lens=state.lens))
+    velocity = state.velocity.copy()
+    velocity[:, 3:] /= scale
+    return replace(model, state=replace(state, R=R, t=t, X=X, velocity=velocity))

@@ -14,14 +14,26 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
 from ..bundle.adjust import BundleOptions
-from ..bundle.residuals import Array, State
+from ..bundle.priors import Priors
+from ..bundle.residuals import (
+    FOCAL,
+    K1,
+    K1_SLOPE,
+    K3,
+    LENS_PARAMETERS,
+    PRINCIPAL_X,
+    PRINCIPAL_Y,
+    Array,
+)
 from ..errors import DegenerateMotion, TooFewTracks
-from ..geometry.resect import refine_poses
-from ..geometry.two_view import FrameIndex, Pair, homography_residual, relative_pose
-from .model import Model, adjust_frames, new_model, normalised, place_points
+from ..geometry.resect import POSE, TURN, refine_poses
+from ..geometry.two_view import FrameIndex, Pair, homography_residual, relative_pose, relative_turn
+from .model import Model, adjust_frames, normalised, place_points
 
 # focal length over the picture's larger side: from a fisheye-like 100 degrees to a long lens of 10
 FOCAL_STARTS = (0.45, 0.65, 0.9, 1.25, 1.8, 2.6, 4.0)
+# by how much it may change over the first frames
+ZOOM_STARTS = (0.6, 0.8, 1.0, 1.25, 1.67)
 _LEAST_SHARED = 40
 _WINDOW_FRAMES = 6
 # adjustment of every start, and of the few that explain the tracks best by then
@@ -68,12 +80,7 @@ def choose_pair(tracks: FrameIndex, n_frames: int) -> Pair:
                 best, best_score = pair, score
             gap = max(gap + 1, int(gap * 1.5))
     if best is None and most_shared < _LEAST_SHARED:
-        raise TooFewTracks(
-            f"Only {most_shared} points can be followed from one frame to another, {_LEAST_SHARED} are needed: "
-            "the footage has too little texture, too much blur, or cuts. Try a shot or a range with more detail.",
-            most_shared,
-            _LEAST_SHARED,
-        )
+        raise _too_few(most_shared)
     if best is None:
         raise DegenerateMotion(
             f"The camera shows no parallax ({most_parallax:.1f} px at the most): it stands still or only turns, so "
@@ -82,10 +89,56 @@ def choose_pair(tracks: FrameIndex, n_frames: int) -> Pair:
     return best
 
 
+def widest_pair(tracks: FrameIndex, n_frames: int) -> Pair:
+    """The pair of frames between which the picture moves farthest while many tracks last: for a camera that turns.
+
+    Raises
+    ------
+    TooFewTracks
+        If no two frames share enough.
+    """
+    best: Pair | None = None
+    best_score, most_shared = 0.0, 0
+    for first in np.unique(np.linspace(0, n_frames - 2, 9).astype(int)):
+        gap = max(1, n_frames // 64)
+        while first + gap < n_frames:
+            pair = tracks.pair(int(first), int(first) + gap)
+            most_shared = max(most_shared, len(pair.tracks))
+            if len(pair.tracks) < _LEAST_SHARED:
+                break
+            moved = float(np.median(np.sqrt(((pair.xy_second - pair.xy_first) ** 2).sum(axis=1))))
+            score = np.sqrt(len(pair.tracks)) * moved
+            if score > best_score:
+                best, best_score = pair, score
+            gap = max(gap + 1, int(gap * 1.5))
+    if best is None:
+        raise _too_few(most_shared)
+    return best
+
+
+def _too_few(most_shared: int) -> TooFewTracks:
+    return TooFewTracks(
+        f"Only {most_shared} points can be followed from one frame to another, {_LEAST_SHARED} are needed: "
+        "the footage has too little texture, too much blur, or cuts. Try a shot or a range with more detail.",
+        most_shared,
+        _LEAST_SHARED,
+    )
+
+
 def corner_prior(focal_px: float, size: tuple[int, int], sd: float = CORNER_DISTORTION_SD) -> Array:
     """Deviations of k1, k2, k3 for a distortion of `sd` (relative) at the picture's corner."""
     r = np.hypot(*size) / 2 / focal_px
     return np.array([sd / r**2, sd / r**4, sd / r**6])
+
+
+def lens_sd(focal: float = np.inf, principal: float = np.inf, distortion: Array | None = None) -> Array:
+    """Deviations (8,) of `LENS_PARAMETERS`, infinite where nothing is known."""
+    sd = np.full(len(LENS_PARAMETERS), np.inf)
+    sd[FOCAL], sd[PRINCIPAL_X : PRINCIPAL_Y + 1] = focal, principal
+    if distortion is not None:
+        sd[K1 : K3 + 1] = distortion
+        sd[K1_SLOPE] = distortion[0]
+    return sd
 
 
 def seed(model: Model, index: FrameIndex) -> Model:
@@ -108,11 +161,15 @@ def seed(model: Model, index: FrameIndex) -> Model:
     TooFewTracks, DegenerateMotion
         See `choose_pair`; also when no start can be adjusted.
     """
-    pair = choose_pair(index, model.tracks.n_frames)
+    pair = widest_pair(index, model.tracks.n_frames) if model.nodal else choose_pair(index, model.tracks.n_frames)
     window = np.unique(np.linspace(pair.first, pair.second, _WINDOW_FRAMES).round().astype(int))
     chosen = np.zeros_like(model.placed)
     chosen[pair.tracks[:: max(1, len(pair.tracks) // _MOST_TRACKS)]] = True
-    starts = [_start(model, pair, window, chosen, factor * max(model.size)) for factor in FOCAL_STARTS]
+    starts = [
+        _start(model, pair, window, chosen, factor * max(model.size), ratio)
+        for factor in FOCAL_STARTS
+        for ratio in (ZOOM_STARTS if model.zooms else (1.0,))
+    ]
     tried = [_adjusted(start, window, chosen, _FIRST_ITERATIONS) for start in starts if start is not None]
     if not tried:
         raise DegenerateMotion(
@@ -125,27 +182,36 @@ def seed(model: Model, index: FrameIndex) -> Model:
 
 
 def _start(
-    model: Model, pair: Pair, window: NDArray[np.int64], chosen: NDArray[np.bool_], focal_px: float
+    model: Model, pair: Pair, window: NDArray[np.int64], chosen: NDArray[np.bool_], focal_px: float, ratio: float
 ) -> Model | None:
+    """The window posed for a focal length and its ratio from the first to the last frame, or None."""
     centre = np.array(model.size) / 2
-    a, b = (pair.xy_first - centre) / focal_px, (pair.xy_second - centre) / focal_px
-    pose = relative_pose(a, b, 1.5 / focal_px)
+    share = (window - window[0]) / (window[-1] - window[0])
+    zoom = model.state.zoom.copy()
+    zoom[window] = np.log(ratio) * (share - 0.5)
+    lens = model.state.lens.copy()
+    lens[FOCAL], lens[K1:] = focal_px, 0.0
+    a = (pair.xy_first - centre) / focal_px * np.sqrt(ratio)
+    b = (pair.xy_second - centre) / focal_px / np.sqrt(ratio)
+    pose = relative_turn(a, b, 3.0 / focal_px) if model.nodal else relative_pose(a, b, 1.5 / focal_px)
     if pose is None:
         return None
     R_ab, t_ab, _ = pose
-    fresh = new_model(
-        model.tracks, np.tile(np.eye(2) / _EARLY_DEVIATION_PX, (len(model.whitening), 1, 1)), model.size, focal_px
-    )
-    state = fresh.state
+    state = model.state
     R, t = state.R.copy(), state.t.copy()
-    share = (window - window[0]) / (window[-1] - window[0])
     slerp = Slerp([0, 1], Rotation.from_matrix(np.stack([np.eye(3), R_ab])))
     R[window] = slerp(share).as_matrix()
     centre_b = -R_ab.T @ t_ab
     t[window] = -np.einsum("fij,fj->fi", R[window], share[:, None] * centre_b)
-    posed = np.zeros_like(fresh.posed)
+    posed = np.zeros_like(model.posed)
     posed[window[[0, -1]]] = True
-    fresh = replace(fresh, state=State(R=R, t=t, X=state.X, lens=state.lens), posed=posed)
+    fresh = replace(
+        model,
+        whitening=np.tile(np.eye(2) / _EARLY_DEVIATION_PX, (len(model.whitening), 1, 1)),
+        state=replace(state, R=R, t=t, lens=lens, zoom=zoom),
+        posed=posed,
+        placed=np.zeros_like(model.placed),
+    )
     fresh = place_points(fresh, chosen, limit_px=30.0)
     if fresh.placed.sum() < 12:
         return None
@@ -155,7 +221,7 @@ def _start(
         mask[middle] = True
         rows = fresh.rows(mask)
         seen = np.unique(fresh.tracks.frame[rows])
-        state = refine_poses(fresh.state, fresh.observations(rows), seen)
+        state = refine_poses(fresh.state, fresh.observations(rows), seen, free=TURN if model.nodal else POSE)
         posed = posed.copy()
         posed[seen] = True
         fresh = replace(fresh, state=state, posed=posed)
@@ -165,10 +231,11 @@ def _start(
 def _adjusted(
     model: Model, window: NDArray[np.int64], chosen: NDArray[np.bool_], iterations: int
 ) -> tuple[Model, float]:
-    focal = model.state.lens[0]
-    sd = np.concatenate([[_LOG_FOCAL_SD * focal, np.inf, np.inf], corner_prior(focal, model.size)])
-    prior = np.concatenate([model.state.lens[:3], np.zeros(3)])
-    options = BundleOptions(free_lens=(0, 3), lens_prior=prior, lens_prior_sd=sd, iterations=iterations)
+    focal = model.state.lens[FOCAL]
+    mean = model.state.lens.copy()
+    mean[K1:] = 0.0
+    sd = lens_sd(_LOG_FOCAL_SD * focal, distortion=corner_prior(focal, model.size))
+    options = BundleOptions(free_lens=(FOCAL, K1), priors=Priors(lens_mean=mean, lens_sd=sd), iterations=iterations)
     frames = np.zeros_like(model.posed)
     frames[window] = True
     model, result = adjust_frames(model, frames & model.posed, options)

@@ -59,7 +59,7 @@ def test_step_is_that_of_the_full_system(free: list[int], damping: float, near: 
     lin, weight, observations, n, m = problem()
     assert weight.min() < 0.2  # the two curvatures differ
     s = structure(observations, n, m)
-    eq = assemble(lin, weight, np.array(free, dtype=np.int64), s, near)
+    eq = assemble(lin, weight, lin.by_lens[:, :, list(free)], s, near)
     reduced = reduce(eq, s, observations, damping)
     S = np.triu(reduced.S) + np.triu(reduced.S, 1).T
     step = np.linalg.solve(S, reduced.side)
@@ -82,7 +82,7 @@ def test_chunks_do_not_matter(longest: int, monkeypatch: pytest.MonkeyPatch) -> 
         s = structure(observations, n, m)
         assert sorted(np.concatenate([chunk.points for chunk in s.chunks]).tolist()) == list(range(m))
         assert len(s.chunks) == m if most == 1 else len(s.chunks) < m
-        reduced = reduce(assemble(lin, weight, free, s), s, observations, 0.01)
+        reduced = reduce(assemble(lin, weight, lin.by_lens[:, :, free], s), s, observations, 0.01)
         results.append((np.triu(reduced.S), reduced.side))
     for S, side in results[1:]:
         assert np.allclose(S, results[0][0], rtol=1e-9, atol=1e-9 * np.abs(S).max())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from solver.bundle.adjust import moved
+from solver.bundle.adjust import BundleOptions, moved
 from solver.bundle.residuals import (
     LENS_PARAMETERS,
     Observations,
@@ -36,13 +36,28 @@ def near_state(rng: np.random.Generator) -> State:
         R=rotation_matrix(rng.normal(scale=0.15, size=(N_CAMERAS, 3))),
         t=rng.normal(scale=0.5, size=(N_CAMERAS, 3)),
         X=X / np.linalg.norm(X, axis=1, keepdims=True),
-        lens=np.array([800.0, 490.0, 260.0, 0.0, 0.0, 0.0]),
+        lens=np.array([800.0, 490.0, 260.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
     )
 
 
 def distorted_state(rng: np.random.Generator) -> State:
     state = near_state(rng)
-    return replace(state, lens=np.array([650.0, 470.0, 275.0, -0.21, 0.06, -0.011]))
+    return replace(state, lens=np.array([650.0, 470.0, 275.0, -0.21, 0.06, -0.011, 0.0, 0.0]))
+
+
+def zooming_state(rng: np.random.Generator) -> State:
+    """A zoom whose distortion changes along it."""
+    state = distorted_state(rng)
+    lens = state.lens.copy()
+    lens[LENS_PARAMETERS.index("k1_slope")] = 0.07
+    return replace(state, lens=lens, zoom=rng.normal(scale=0.2, size=N_CAMERAS))
+
+
+def rolling_state(rng: np.random.Generator) -> State:
+    """A zoom seen by a rolling shutter."""
+    state = zooming_state(rng)
+    state.lens[LENS_PARAMETERS.index("readout")] = 0.6
+    return replace(state, velocity=rng.normal(scale=[0.02] * 3 + [0.05] * 3, size=(N_CAMERAS, 6)))
 
 
 def turned_state(rng: np.random.Generator) -> State:
@@ -52,14 +67,15 @@ def turned_state(rng: np.random.Generator) -> State:
     return replace(state, R=state.R @ Q.T, X=np.concatenate([state.X[:, :3] @ Q.T, state.X[:, 3:]], axis=1))
 
 
-STATES: list[Callable[[np.random.Generator], State]] = [near_state, distorted_state, turned_state]
+STATES: list[Callable[[np.random.Generator], State]] = [near_state, distorted_state, turned_state, zooming_state]
 
 
 def all_observations(rng: np.random.Generator) -> Observations:
     point, camera = np.divmod(np.arange(N_CAMERAS * N_POINTS), N_CAMERAS)
     # not triangular, though the solver's are: the Jacobian must not depend on it
     whitening = np.eye(2) * 2 + rng.normal(scale=0.7, size=(len(point), 2, 2))
-    return Observations(camera=camera, point=point, xy=rng.uniform(0, 900, (len(point), 2)), whitening=whitening)
+    return Observations(
+        height=540.0,camera=camera, point=point, xy=rng.uniform(0, 900, (len(point), 2)), whitening=whitening)
 
 
 def differences(observations: Observations, step: Callable[[float], State], h: float) -> Array:
@@ -73,8 +89,8 @@ def step_of(state: State, pose: Array | None = None, lens: Array | None = None, 
     return moved(
         state,
         np.zeros((N_CAMERAS, 6)) if pose is None else pose,
-        np.zeros(6) if lens is None else lens,
-        np.arange(6),
+        np.zeros(8) if lens is None else lens,
+        BundleOptions(free_lens=tuple(range(8))),
         np.zeros((N_POINTS, 4)) if world is None else world,
     )
 
@@ -100,15 +116,30 @@ def test_jacobian_by_pose(make: Callable[[np.random.Generator], State], axis: in
         assert_same(analytic[mine, :, axis], numeric[mine])
 
 
-@pytest.mark.parametrize("make", STATES)
-@pytest.mark.parametrize("parameter", range(6), ids=LENS_PARAMETERS)
+@pytest.mark.parametrize(
+    ("make", "parameter"),
+    [
+        *((make, i) for make in STATES for i in range(6)),
+        (zooming_state, LENS_PARAMETERS.index("k1_slope")),
+        *((rolling_state, i) for i in range(8)),
+    ],
+    ids=lambda value: LENS_PARAMETERS[value] if isinstance(value, int) else value.__name__,
+)
 def test_jacobian_by_lens(make: Callable[[np.random.Generator], State], parameter: int) -> None:
     rng = np.random.default_rng(2)
     state, observations = make(rng), all_observations(rng)
-    lens = np.zeros(6)
+    lens = np.zeros(8)
     lens[parameter] = 1.0 if parameter < 3 else 1e-2
     numeric = differences(observations, lambda h: step_of(state, lens=h * lens), 0.1) / lens[parameter]
     assert_same(linearise(state, observations).by_lens[:, :, parameter], numeric)
+
+
+@pytest.mark.parametrize("make", STATES)
+def test_jacobian_by_zoom(make: Callable[[np.random.Generator], State]) -> None:
+    rng = np.random.default_rng(5)
+    state, observations = make(rng), all_observations(rng)
+    numeric = differences(observations, lambda h: replace(state, zoom=state.zoom + h), 1e-4)
+    assert_same(linearise(state, observations).by_zoom, numeric)
 
 
 @pytest.mark.parametrize("make", STATES)
@@ -129,7 +160,7 @@ def test_residuals_agree_with_an_independent_projection() -> None:
     state, observations = distorted_state(rng), all_observations(rng)
     finite = observations.point < N_POINTS - 1
     points = state.X[: N_POINTS - 1, :3] / state.X[: N_POINTS - 1, 3:]
-    xy, depth = project(state.R, state.t, points, state.lens)
+    xy, depth = project(state.R, state.t, points, state.lens[:6])
     assert (depth > 0).all()
     rows = observations.camera[finite], observations.point[finite]
     off = xy[rows] - observations.xy[finite]

@@ -49,7 +49,7 @@ def test_refining_lowers_the_error_of_points_with_outliers() -> None:
     scene = make_scene("orbit", n_points=150, noise_px=0.2, outlier_share=0.1, rng=np.random.default_rng(3))
     observations = scene.observations()
     X = triangulated(scene, scene.tracks.xy)
-    start = State(R=scene.R, t=scene.t, X=X, lens=scene.lens)
+    start = State(R=scene.R, t=scene.t, X=X, lens=scene.state().lens)
     refined = refine_points(start, observations, np.arange(len(X)), iterations=20)
 
     def error(state: State) -> float:
@@ -61,7 +61,7 @@ def test_refining_lowers_the_error_of_points_with_outliers() -> None:
 
 def test_refining_some_points_leaves_the_others() -> None:
     scene = make_scene("dolly", n_points=80, noise_px=0.2, rng=np.random.default_rng(4))
-    start = State(R=scene.R, t=scene.t, X=triangulated(scene, scene.tracks.xy), lens=scene.lens)
+    start = State(R=scene.R, t=scene.t, X=triangulated(scene, scene.tracks.xy), lens=scene.state().lens)
     which = np.arange(0, len(start.X), 3)
     observations = scene.observations()
     refined = refine_points(start, observations.select(np.isin(observations.point, which)), which)

@@ -1,0 +1,196 @@
+"""From an adjusted model to the `Solve`: cameras of every frame, how far to trust them, and what to say of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation, Slerp
+
+from .bundle.covariance import Deviations
+from .bundle.residuals import LENS_PARAMETERS, Array
+from .errors import SolveDiverged
+from .footage import format_ranges
+from .lens import BrownConradyLens
+from .reconstruction.choose import parallax_deg
+from .reconstruction.finish import Finished
+from .reconstruction.model import Model
+from .reconstruction.zoom import filled
+from .types import MOVING, NODAL, SOLVED, WARNINGS, CameraPath, Points, Shot, Solve, SolveReport
+
+# beyond these the solve is reported as poor, and beyond the second as none
+_WARN_RMS_PX = 1.0
+_WARN_FOCAL_SHARE = 0.03
+_REFUSE_FOCAL_SHARE = 0.25
+_REFUSE_ANGLE_DEG = 0.4
+_LEAST_POSED_SHARE = 0.5
+
+
+def made_solve(
+    shot: Shot,
+    finished: Finished,
+    frame_ids: NDArray[np.int64],
+    found: Deviations,
+    *,
+    sensor_width_mm: float,
+    sensor_width_source: str,
+    seconds: dict[str, float],
+) -> Solve:
+    """The solve of a shot.
+
+    Parameters
+    ----------
+    shot : Shot
+    finished : Finished
+    frame_ids : ndarray of int64, shape (C,)
+        The frames that `found` speaks of.
+    found : Deviations
+    sensor_width_mm : float
+    sensor_width_source : str
+    seconds : dict of str to float
+
+    Raises
+    ------
+    SolveDiverged
+        If what was found cannot be trusted.
+    """
+    model = finished.model
+    rows = model.rows(model.posed)
+    error, _ = model.errors_px(rows)
+    report = SolveReport(
+        status=SOLVED,
+        reasons=(),
+        rms_px=float(np.sqrt((error**2).mean())),
+        quality=_quality(model, rows),
+        n_tracks=int(model.placed.sum()),
+        n_observations=int(rows.sum()),
+        iterations=finished.iterations,
+        seconds=seconds,
+        lens_sd={LENS_PARAMETERS[i]: float(found.lens[i]) for i in finished.options.free_lens},
+    )
+    path = _path(model, frame_ids, found)
+    _refuse_nonsense(model, path, report)
+    reasons = _warnings(shot, model, path, report)
+    if not finished.converged:
+        reasons = (*reasons, "The adjustment did not settle: the shot does not determine lens and camera well.")
+    median = int(np.argsort(path.focal_px)[len(path.focal_px) // 2])
+    return Solve(
+        shot=shot,
+        kind=NODAL if model.nodal else MOVING,
+        lens=BrownConradyLens(
+            size=shot.size, principal_point=model.lens.principal_point, k=path.distortion[median].copy()
+        ),
+        path=path,
+        points=_points(model, rows, error),
+        tracks=model.tracks,
+        inlier=rows,
+        sensor_width_mm=sensor_width_mm,
+        sensor_width_source=sensor_width_source,
+        scale_source="none",
+        report=replace(report, status=WARNINGS if reasons else SOLVED, reasons=reasons),
+    )
+
+
+def _path(model: Model, frame_ids: NDArray[np.int64], found: Deviations) -> CameraPath:
+    """Cameras of all frames: those not posed between their neighbours', those at the ends as the nearest."""
+    state, times = model.state, model.times
+    posed = np.flatnonzero(model.posed)
+    inside = np.clip(times, times[posed[0]], times[posed[-1]])
+    centre = -np.einsum("fji,fj->fi", state.R, state.t)
+    R, t = state.R.copy(), state.t.copy()
+    lost = ~model.posed
+    if lost.any():
+        if len(posed) > 1:
+            R[lost] = Slerp(times[posed], Rotation.from_matrix(state.R[posed]))(inside[lost]).as_matrix()
+        else:
+            R[lost] = state.R[posed[0]]
+        between = np.stack([np.interp(inside[lost], times[posed], centre[posed, i]) for i in range(3)], axis=1)
+        t[lost] = -np.einsum("fij,fj->fi", R[lost], between)
+    zoom = filled(state.zoom, model.posed, times)
+    state = replace(state, zoom=zoom)
+
+    def spread(values: Array) -> Array:
+        return np.stack([np.interp(times, times[frame_ids], column) for column in values.T], axis=1)
+
+    return CameraPath(
+        R_cam_from_world=R,
+        t_cam_from_world=t,
+        focal_px=state.focal_px,
+        focal_px_sd=state.focal_px * spread(found.log_focal[:, None])[:, 0],
+        distortion=state.k,
+        rotation_sd=spread(found.rotation),
+        position_sd=spread(found.position),
+        solved=model.posed,
+    )
+
+
+def _points(model: Model, rows: NDArray[np.bool_], error: Array) -> Points:
+    track = model.tracks.track[rows]
+    n = len(model.placed)
+    count = np.bincount(track, minlength=n)
+    square = np.bincount(track, weights=error**2, minlength=n)
+    X = model.state.X
+    # a point at infinity has no place in the scene, but a direction
+    ids = np.flatnonzero(model.placed & (count > 0) & (model.nodal | (X[:, 3] > 1e-5)))
+    xyz = X[ids, :3].copy() if model.nodal else X[ids, :3] / X[ids, 3:]
+    return Points(xyz_world=xyz, track=ids, error_px=np.sqrt(square[ids] / count[ids]))
+
+
+def _quality(model: Model, rows: NDArray[np.bool_]) -> Array:
+    """Confidence of each frame: the share of its observations that fit, less where they are few."""
+    n = len(model.posed)
+    fit = np.bincount(model.tracks.frame[rows], minlength=n).astype(np.float64)
+    alive = model.placed[model.tracks.track]
+    total = np.bincount(model.tracks.frame[alive], minlength=n)
+    return np.asarray(np.where(model.posed, fit / np.maximum(total, 1) * (1 - np.exp(-fit / 30)), 0.0))
+
+
+def _refuse_nonsense(model: Model, path: CameraPath, report: SolveReport) -> None:
+    focal, sd = float(np.median(path.focal_px)), float(np.median(path.focal_px_sd))
+    if model.posed.mean() < _LEAST_POSED_SHARE:
+        raise SolveDiverged(
+            f"Only {int(model.posed.sum())} of {len(model.posed)} frames could be posed: something in the shot breaks "
+            "the tracks (a cut, an occlusion, blur). Solve the good ranges on their own.",
+            report,
+        )
+    angle = np.inf if model.nodal else parallax_deg(model)
+    if angle < _REFUSE_ANGLE_DEG or sd > _REFUSE_FOCAL_SHARE * focal:
+        turn = (
+            "the camera turns too little" if model.nodal else f"the scene turns by {angle:.1f} degrees as seen from it"
+        )
+        raise SolveDiverged(
+            f"The camera moves too little to tell its focal length (found {focal:.0f} px, give or take {sd:.0f}; "
+            f"{turn}). Use a longer range or a shot with more movement.",
+            report,
+        )
+
+
+def _warnings(shot: Shot, model: Model, path: CameraPath, report: SolveReport) -> tuple[str, ...]:
+    reasons = []
+    if len(shot.missing_frames):
+        reasons.append(f"{_frames(shot.missing_frames, 'is', 'are')} missing; the camera is interpolated there.")
+    if abs(shot.pixel_aspect - 1) > 1e-3:
+        reasons.append(
+            f"The pixels are not square ({shot.pixel_aspect:g} to 1) but were solved as if they were: squeeze or "
+            "stretch the footage to square pixels first."
+        )
+    if not model.posed.all():
+        lost = shot.frame_numbers[~model.posed]
+        reasons.append(f"{_frames(lost, 'could', 'could')} not be posed; the camera is interpolated there.")
+    uncertain = path.focal_px_sd > _WARN_FOCAL_SHARE * path.focal_px
+    if uncertain.any():
+        worst = float((path.focal_px_sd / path.focal_px).max())
+        where = "" if uncertain.all() else f" in frames {format_ranges(shot.frame_numbers[uncertain])}"
+        what = "zoom and movement cannot be told apart" if model.zooms else "the shot has little parallax"
+        what = "the camera turns little" if model.nodal else what
+        reasons.append(f"The focal length is uncertain by {100 * worst:.0f} %{where}: {what}.")
+    if report.rms_px > _WARN_RMS_PX * max(1.0, shot.size[0] / 1000):
+        reasons.append(f"The points miss their tracks by {report.rms_px:.1f} px: look at the overlay for what moves.")
+    return tuple(reasons)
+
+
+def _frames(numbers: NDArray[np.int64], one: str, many: str) -> str:
+    """As "Frame 7 is" or "Frames 7-9 are"."""
+    noun, verb = ("Frame", one) if len(numbers) == 1 else ("Frames", many)
+    return f"{noun} {format_ranges(numbers)} {verb}"
