@@ -120,7 +120,7 @@ def moved(state: State, pose_step: Array, shared_step: Array, options: BundleOpt
     )
 
 
-def _stretched(state: State, alpha: float) -> tuple[State, Array, Array]:
+def stretched(state: State, alpha: float) -> tuple[State, Array, Array]:
     """`state` with a longer lens (by `alpha`) and all that lies along the mean optical axis farther by as much.
 
     Cameras that all look the same way see no difference: this is the long valley in which the focal length of a shot
@@ -197,7 +197,7 @@ def adjust(
                 new_cost = _cost(candidate, observations, options)
                 if new_cost >= cost and along_valley and abs(step[n_pose] / state.lens[FOCAL]) < 0.5:
                     # the same step to first order, along the valley of the focal length
-                    base, shift, shift_world = _stretched(state, 1 + float(step[n_pose] / state.lens[FOCAL]))
+                    base, shift, shift_world = stretched(state, 1 + float(step[n_pose] / state.lens[FOCAL]))
                     pose = step[:n_pose].reshape(-1, 6).copy()
                     pose[:, 3:] -= shift
                     left = b - np.matmul(shift_world[:, None, :], lin.basis)[:, 0]

@@ -11,15 +11,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..bundle.adjust import robust_cost
+from ..bundle.adjust import robust_cost, stretched
 from ..bundle.covariance import Deviations
-from ..bundle.residuals import reprojection_errors
-from ..errors import SolverError
+from ..bundle.residuals import FOCAL, reprojection_errors
+from ..errors import DegenerateMotion, SolverError
 from ..geometry.two_view import FrameIndex
 from ..progress import Progress
 from ..types import Tracks
 from .finish import Finished, finish, frame_deviations, noise_scale
-from .grow import grow
+from .grow import adjust_keyframes, grow
 from .model import Model, new_model, normalised, whitening_of
 from .seed import seed
 
@@ -32,6 +32,10 @@ _ZOOM_SIGMAS = 3.5
 _ZOOM_LEAST = 0.003
 # gain in cost for each unknown that a freer camera adds
 _GAIN = 2.0
+# a jump along the valley, how long to settle after it, and the focal lengths, over the picture's larger side, to try
+_VALLEY_STEP = 1.4
+_VALLEY_ITERATIONS = 15
+_FOCAL_RANGE = (0.3, 8.0)
 # an observation that no camera explains
 _MISSING_COST = 18.0
 _CAUCHY = 2.5
@@ -51,7 +55,7 @@ def reconstruct(tracks: Tracks, size: tuple[int, int], times: np.ndarray, progre
     Raises
     ------
     SolverError
-        If no kind of camera explains the tracks; the reason is that of the plainest kind.
+        If no kind of camera explains the tracks.
     """
     index = FrameIndex(tracks)
     model = replace(
@@ -71,7 +75,9 @@ def reconstruct(tracks: Tracks, size: tuple[int, int], times: np.ndarray, progre
             zooming = attempts.make(progress.part(0.75, 1.0), nodal=True, zooms=True)
         best = _plainer(best, zooming)
     if best is None:
-        raise attempts.failures[0]
+        # the plainest camera that failed says it best
+        raise attempts.failures[-1] if isinstance(attempts.failures[-1], DegenerateMotion) else attempts.failures[0]
+    progress(1.0, "Adjusting all frames")
     return replace(best, model=normalised(best.model))
 
 
@@ -89,10 +95,38 @@ class _Attempts:
             # the seed's own weights are those of the first frames only
             model = replace(seed(model, self.index), whitening=self.model.whitening)
             model = grow(model, progress.part(0.1, 0.6))
+            if zooms:
+                model = _best_along_valley(model)
             return finish(model, progress.part(0.6, 1.0))
         except SolverError as failure:
             self.failures.append(failure)
             return None
+
+
+def _best_along_valley(model: Model) -> Model:
+    """The model, or the same with a much longer or shorter lens where that explains the tracks better.
+
+    A zoom seen with little rotation has a second valley: depth, dolly and zoom all stretched. Steps do not lead out of
+    it, a jump does.
+    """
+    scale = noise_scale(_plain_weights(model))
+    best = adjust_keyframes(model, _VALLEY_ITERATIONS)
+    cost = _misfit(best, scale)
+    for factor in (_VALLEY_STEP, 1 / _VALLEY_STEP):
+        while True:
+            lens = best.state.lens.copy()
+            lens[FOCAL] *= factor
+            state = best.state if model.nodal else stretched(best.state, factor)[0]
+            X = state.X / np.sqrt((state.X**2).sum(axis=1))[:, None]
+            tried = adjust_keyframes(replace(best, state=replace(state, X=X, lens=lens)), _VALLEY_ITERATIONS)
+            tried_cost = _misfit(tried, scale)
+            if (
+                tried_cost > cost * (1 - 1e-3)
+                or not _FOCAL_RANGE[0] < tried.state.lens[FOCAL] / max(model.size) < _FOCAL_RANGE[1]
+            ):
+                break
+            best, cost = tried, tried_cost
+    return best
 
 
 def _early_whitening(tracks: Tracks) -> np.ndarray:

@@ -55,7 +55,7 @@ def grow(model: Model, progress: Progress | None = None) -> Model:
     """
     n = model.tracks.n_frames
     model = _fill(model)
-    model = _adjust(model)
+    model = adjust_keyframes(model)
     adjusted_at = int(model.posed.sum())
     blocked = {-1: False, 1: False}
     while not model.posed.all() and not all(blocked.values()):
@@ -73,7 +73,7 @@ def grow(model: Model, progress: Progress | None = None) -> Model:
         model = _place_new(model)
         count = int(model.posed.sum())
         if count > _GROWTH * adjusted_at or model.posed.all() or all(blocked.values()):
-            model = _adjust(model)
+            model = adjust_keyframes(model)
             adjusted_at = count
             blocked = dict.fromkeys(blocked, False) if count < n and _advanced(model, posed) else blocked
         if progress is not None:
@@ -210,7 +210,7 @@ def keyframes(posed: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _adjust(model: Model) -> Model:
+def adjust_keyframes(model: Model, iterations: int = _ITERATIONS) -> Model:
     """Adjust on keyframes with focal length and k1 free, then the frames between, then all points."""
     focal = model.state.lens[0]
     # tracks outlive a dozen frames; keyframes further apart would not share enough of them
@@ -220,7 +220,7 @@ def _adjust(model: Model) -> Model:
         ((0, 3, 4), WIDE_CORNER_SD) if model.posed.sum() >= _K2_FRAMES else ((0, 3), CORNER_DISTORTION_SD)
     )
     priors = Priors(lens_mean=np.zeros(8), lens_sd=lens_sd(distortion=corner_prior(focal, model.size, corner)))
-    options = BundleOptions(free_lens=free_lens, priors=priors, iterations=_ITERATIONS, tolerance=1.0, cauchy=_CAUCHY)
+    options = BundleOptions(free_lens=free_lens, priors=priors, iterations=iterations, tolerance=1.0, cauchy=_CAUCHY)
     model, _ = adjust_frames(model, mask, options, least_views(model))
     between = np.flatnonzero(model.posed & ~mask)
     if len(between):

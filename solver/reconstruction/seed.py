@@ -43,6 +43,8 @@ _ITERATIONS = 30
 _MOST_TRACKS = 400
 # parallax below this cannot be told from the tracks' own errors
 _LEAST_PARALLAX_PX = 1.5
+# a picture that moves less than this says nothing of the lens
+_LEAST_MOVED_PX = 3.0
 # standard deviation of the early observations: alignment errors and a lens that is not known yet
 _EARLY_DEVIATION_PX = 0.7
 # deviation of log focal length (a factor of 2 either way) and of distortion at the picture's corner
@@ -96,9 +98,11 @@ def widest_pair(tracks: FrameIndex, n_frames: int) -> Pair:
     ------
     TooFewTracks
         If no two frames share enough.
+    DegenerateMotion
+        If the picture stands still.
     """
     best: Pair | None = None
-    best_score, most_shared = 0.0, 0
+    best_score, most_shared, most_moved = 0.0, 0, 0.0
     for first in np.unique(np.linspace(0, n_frames - 2, 9).astype(int)):
         gap = max(1, n_frames // 64)
         while first + gap < n_frames:
@@ -107,12 +111,18 @@ def widest_pair(tracks: FrameIndex, n_frames: int) -> Pair:
             if len(pair.tracks) < _LEAST_SHARED:
                 break
             moved = float(np.median(np.sqrt(((pair.xy_second - pair.xy_first) ** 2).sum(axis=1))))
+            most_moved = max(most_moved, moved)
             score = np.sqrt(len(pair.tracks)) * moved
             if score > best_score:
                 best, best_score = pair, score
             gap = max(gap + 1, int(gap * 1.5))
     if best is None:
         raise _too_few(most_shared)
+    if most_moved < _LEAST_MOVED_PX:
+        raise DegenerateMotion(
+            f"The camera stands still (the picture moves by {most_moved:.1f} px at the most): how it stands and what "
+            "lens it has cannot be told from movement. Use a shot in which the camera moves or turns."
+        )
     return best
 
 

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from solver.conventions import DEFAULT_SENSOR_WIDTH_MM
-from solver.errors import Cancelled, DegenerateMotion, InputError, SceneCut, SolverError, TooFewTracks
+from solver.errors import Cancelled, DegenerateMotion, InputError, SceneCut, SolveDiverged, SolverError, TooFewTracks
 from solver.footage import open_footage
 from solver.pipeline import SolveOptions, solve
 from solver.progress import Progress
@@ -196,7 +196,7 @@ def standing_camera() -> list[Picture]:
 
 
 def turning_camera() -> list[Picture]:
-    """One frame, seen by a camera that only turns."""
+    """One frame, seen by a camera that only turns, by seven degrees."""
     K = np.array([[FOCAL_PX, 0, 320], [0, FOCAL_PX, 180], [0, 0, 1]])
     pictures = []
     for seed, angle in enumerate(np.linspace(-0.06, 0.06, 16)):
@@ -214,11 +214,19 @@ def turning_camera() -> list[Picture]:
         (lambda: sample()[:2], InputError, "2 frames,"),
         (flat_grey, TooFewTracks, "texture"),
         (standing_camera, DegenerateMotion, "still"),
-        (turning_camera, DegenerateMotion, "turns"),
+        (turning_camera, SolveDiverged, "turns too little"),
         (lambda: hard_cut(1), SceneCut, "cut"),
         (lambda: hard_cut(0), SceneCut, "cut"),
     ],
-    ids=["one frame", "two frames", "flat grey", "standing camera", "turning camera", "cut", "cut to upside down"],
+    ids=[
+        "one frame",
+        "two frames",
+        "flat grey",
+        "standing camera",
+        "camera that hardly turns",
+        "cut",
+        "cut to upside down",
+    ],
 )
 def test_refused_with_a_sentence(pictures: Callable[[], list[Picture]], error: type[SolverError], words: str) -> None:
     with pytest.raises(error) as caught:

@@ -75,7 +75,8 @@ def all_observations(rng: np.random.Generator) -> Observations:
     # not triangular, though the solver's are: the Jacobian must not depend on it
     whitening = np.eye(2) * 2 + rng.normal(scale=0.7, size=(len(point), 2, 2))
     return Observations(
-        height=540.0,camera=camera, point=point, xy=rng.uniform(0, 900, (len(point), 2)), whitening=whitening)
+        height=540.0, camera=camera, point=point, xy=rng.uniform(0, 900, (len(point), 2)), whitening=whitening
+    )
 
 
 def differences(observations: Observations, step: Callable[[float], State], h: float) -> Array:
