@@ -15,7 +15,7 @@ point along an orthonormal basis B (4, 3) of the sphere's tangent space:
 In a zoom the focal length of a camera is f exp(z) with z its own, and k1 is k1 + z k1_slope.
 
 A rolling shutter exposes row y later than the middle row by tau = readout (y / height - 1/2) frames, in which the
-camera goes on at its velocity (w, v) (Hedborg et al., Rolling shutter bundle adjustment, 2012, to second order in the turn):
+camera goes on at its velocity (w, v) (Hedborg et al., Rolling shutter bundle adjustment, 2012; here to second order):
 
     q' = q + tau (w x R d + rho v) + tau^2 / 2 w x (w x R d)
 """

@@ -223,7 +223,7 @@ def turning_camera() -> list[Picture]:
         "two frames",
         "flat grey",
         "standing camera",
-        "camera that hardly turns",
+        "small turn",
         "cut",
         "cut to upside down",
     ],
