@@ -30,6 +30,10 @@ _NODAL_ANGLE_DEG = 1.5
 # how many times its deviation, for each unknown, a zoom must reach, and how much it must change the focal length
 _ZOOM_SIGMAS = 3.5
 _ZOOM_LEAST = 0.003
+# a constant focal length that is less certain than this may be a zoom that looks like a move
+_UNCERTAIN = 0.05
+# focal length over the picture's larger side: from 140 degrees to 3
+_POSSIBLE_FOCAL = (0.18, 20.0)
 # gain in cost for each unknown that a freer camera adds
 _GAIN = 2.0
 # a jump along the valley, how long to settle after it, and the focal lengths, over the picture's larger side, to try
@@ -62,15 +66,11 @@ def reconstruct(tracks: Tracks, size: tuple[int, int], times: np.ndarray, progre
         new_model(tracks, _early_whitening(tracks), size, float(max(size))), times=np.asarray(times, dtype=np.float64)
     )
     attempts = _Attempts(model, index)
-    moving = attempts.make(progress.part(0.0, 0.6), nodal=False, zooms=False)
-    if moving is not None and parallax_deg(moving.model) > _NODAL_ANGLE_DEG:
-        best = moving
-    else:
-        nodal = attempts.make(progress.part(0.6, 0.75), nodal=True, zooms=False)
-        best = _plainer(nodal, moving)
-    if best is None or _zooms(best):
-        nodal_zoom = best is not None and best.model.nodal
-        zooming = attempts.make(progress.part(0.75, 1.0), nodal=nodal_zoom, zooms=True)
+    best = moving = attempts.make(progress.part(0.0, 0.6), nodal=False, zooms=False)
+    if moving is None or parallax_deg(moving.model) < _NODAL_ANGLE_DEG:
+        best = _plainer(attempts.make(progress.part(0.6, 0.75), nodal=True, zooms=False), moving)
+    if best is None or _may_zoom(best):
+        zooming = attempts.make(progress.part(0.75, 1.0), nodal=best is not None and best.model.nodal, zooms=True)
         if best is None and zooming is None:
             zooming = attempts.make(progress.part(0.75, 1.0), nodal=True, zooms=True)
         best = _plainer(best, zooming)
@@ -97,7 +97,14 @@ class _Attempts:
             model = grow(model, progress.part(0.1, 0.6))
             if zooms:
                 model = _best_along_valley(model)
-            return finish(model, progress.part(0.6, 1.0))
+            found = finish(model, progress.part(0.6, 1.0))
+            share = found.model.state.focal_px / max(model.size)
+            if not (_POSSIBLE_FOCAL[0] < share.min() and share.max() < _POSSIBLE_FOCAL[1]):
+                raise DegenerateMotion(
+                    "No lens that exists explains how the picture moves: too much of it moves by itself, or the camera "
+                    "hardly moves. Use a shot in which the camera moves through a still scene."
+                )
+            return found
         except SolverError as failure:
             self.failures.append(failure)
             return None
@@ -133,9 +140,11 @@ def _early_whitening(tracks: Tracks) -> np.ndarray:
     return whitening_of(tracks.covariance + _EARLY_DEVIATION_PX**2 * np.eye(2))
 
 
-def _zooms(found: Finished) -> bool:
-    """Whether the data ask for a focal length that changes."""
+def _may_zoom(found: Finished) -> bool:
+    """Whether the data ask for a focal length that changes, or do not tell a constant one."""
     _, sd = frame_deviations(found.model, found.frames, found.options, probe_zoom=True)
+    if float(np.median(sd.log_focal)) > _UNCERTAIN:
+        return True
     return zoom_evidence(sd) > _ZOOM_SIGMAS and float(np.sqrt((sd.probe_step**2).sum())) > _ZOOM_LEAST
 
 
@@ -173,7 +182,7 @@ def _unknowns(found: Finished) -> float:
     model = found.model
     poses, points = float(model.posed.sum()), float(model.placed.sum())
     lens = len(found.options.free_lens)
-    zoom = min(poses, np.ptp(model.times) / 6 + 3) if model.zooms else 0.0
+    zoom = min(poses, float(np.ptp(model.times)) / 6 + 3) if model.zooms else 0.0
     return (3 * poses + 2 * points if model.nodal else 6 * poses + 3 * points) + lens + zoom
 
 

@@ -13,7 +13,8 @@ from solver.bundle.covariance import Deviations
 from solver.errors import Cancelled, DegenerateMotion, TooFewTracks
 from solver.geometry.two_view import FrameIndex
 from solver.progress import Progress
-from solver.reconstruction.finish import finish, frame_deviations
+from solver.reconstruction import choose
+from solver.reconstruction.finish import Finished, finish, frame_deviations
 from solver.reconstruction.grow import grow, keyframes
 from solver.reconstruction.model import Model, new_model, normalised, whitening_of
 from solver.reconstruction.seed import seed
@@ -160,6 +161,41 @@ def test_a_camera_that_only_turns_is_refused() -> None:
     model, index = start(make_scene("pan", rng=np.random.default_rng(8)))
     with pytest.raises(DegenerateMotion, match="only turns"):
         seed(model, index)
+
+
+def chosen(scene: Scene) -> Finished:
+    """The camera that evidence chooses."""
+    times = np.arange(scene.tracks.n_frames, dtype=np.float64)
+    return choose.reconstruct(scene.tracks, scene.size, times, Progress())
+
+
+@pytest.mark.parametrize("k1", [0.0, -0.2])
+def test_a_camera_that_only_turns_is_nodal(k1: float) -> None:
+    scene = make_scene("pan", k1=k1, rng=np.random.default_rng(8))
+    found = chosen(scene)
+    assert found.model.nodal and not found.model.zooms and found.model.posed.all()
+    assert not found.model.state.t.any() and not found.model.state.X[found.model.placed, 3].any()
+    _, sd = frame_deviations(found.model, found.frames, found.options)
+    assert np.abs(np.log(found.model.state.focal_px / scene.lens[0])).max() < 3 * sd.log_focal.max() < 0.01
+    turn = found.model.state.R @ found.model.state.R[0].T @ (scene.R @ scene.R[0].T).transpose(0, 2, 1)
+    assert np.degrees(np.arccos(np.clip((np.trace(turn, axis1=1, axis2=2) - 1) / 2, -1, 1))).max() < 0.05
+
+
+@pytest.mark.parametrize("motion", ["dolly", "orbit"])
+def test_a_camera_that_moves_with_a_constant_lens_is_just_that(motion: str) -> None:
+    found = chosen(make_scene(motion, rng=np.random.default_rng(9)))
+    assert not found.model.nodal and not found.model.zooms
+
+
+def test_a_zoom_is_found_and_followed() -> None:
+    scene = make_scene("orbit", n_frames=30, n_points=300, rng=np.random.default_rng(12))
+    factor = np.exp(0.5 * np.sin(np.linspace(-1.2, 1.2, 30)) ** 2)
+    centre = scene.lens[1:3]
+    # without distortion a longer lens is a larger picture
+    tracks = replace(scene.tracks, xy=centre + (scene.tracks.xy - centre) * factor[scene.tracks.frame][:, None])
+    found = chosen(replace(scene, tracks=tracks))
+    assert found.model.zooms and not found.model.nodal
+    assert np.abs(found.model.state.focal_px / (scene.lens[0] * factor) - 1).max() < 0.02
 
 
 def test_too_few_tracks_are_refused() -> None:
