@@ -210,7 +210,6 @@ def standing_camera() -> list[Picture]:
         "two frames",
         "flat grey",
         "standing camera",
-        "small turn",
         "cut",
         "cut to upside down",
     ],
