@@ -69,7 +69,10 @@ def homography_residual(pair: Pair) -> float:
     H, _ = cv2.findHomography(pair.xy_first, pair.xy_second, cv2.USAC_MAGSAC, _RANSAC_PX, maxIters=500)
     if H is None:
         return 0.0
-    F, mask = cv2.findFundamentalMat(pair.xy_first, pair.xy_second, cv2.USAC_MAGSAC, _RANSAC_PX, 0.99, 500)
+    try:
+        F, mask = cv2.findFundamentalMat(pair.xy_first, pair.xy_second, cv2.USAC_MAGSAC, _RANSAC_PX, 0.99, 500)
+    except cv2.error:  # an assertion of its own where all samples are degenerate
+        return 0.0
     if F is None or mask.sum() < 8:
         return 0.0
     mapped = cv2.perspectiveTransform(pair.xy_first[:, None], H)[:, 0]

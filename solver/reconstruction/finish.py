@@ -27,6 +27,7 @@ from ..bundle.residuals import (
     LENS_PARAMETERS,
     PRINCIPAL_X,
     PRINCIPAL_Y,
+    READOUT,
     residuals,
 )
 from ..geometry.resect import POSE, TURN, refine_poses
@@ -34,6 +35,7 @@ from ..progress import Progress
 from .grow import WIDE_CORNER_SD, keyframes
 from .model import Model, adjust_frames, in_full, least_views, place_points, sub_problem, whitening_of
 from .seed import corner_prior, lens_sd
+from .shutter import with_velocity, without_readout
 from .zoom import estimated_sd, zoom_probe
 
 # above this many frames the dense reduced system costs more than the rest of the solve: frames between keyframes are
@@ -50,6 +52,9 @@ _OUTLIER_SQUARED = 25.0
 _ROUNDS = ((1e-4, 6.0, False), (2e-4, 2.5, True), (1e-6, 2.5, True))
 # a held parameter is freed when the data would move it by so many of its deviations
 _EVIDENCE_SIGMAS = {K3: 5.0, PRINCIPAL_X: 8.0, PRINCIPAL_Y: 8.0}
+# the same for a rolling shutter, whose readout must also be so many frames long to matter
+_READOUT_SIGMAS = 8.0
+_LEAST_READOUT = 0.03
 # fewer frames than this leave k2 to noise
 _K2_FRAMES = 8
 
@@ -96,16 +101,25 @@ def finish(model: Model, progress: Progress) -> Finished:
     free: tuple[int, ...] = (FOCAL, K1, K2) if model.posed.sum() >= _K2_FRAMES else (FOCAL, K1)
     # what is wildly off goes first, or its cost would hide how much the rest still gains
     model = _reject(reweighted(model, by_track=False), np.inf)
-    for round_, (tolerance, cauchy, by_track) in enumerate(_ROUNDS):
+    rounds, done, shutter_known = list(_ROUNDS), 0, False
+    while rounds:
 
-        def tick(iteration: int, base: int = round_) -> None:
-            progress((base + min(iteration / 10, 1)) / len(_ROUNDS), "Adjusting all frames")
+        def tick(iteration: int, done: int = done, left: int = len(rounds)) -> None:
+            progress((done + min(iteration / 10, 1)) / (done + left), "Adjusting all frames")
 
-        model = reweighted(model, by_track)
-        last = round_ == len(_ROUNDS) - 1
+        tolerance, cauchy, by_track = rounds[0]
+        last = len(rounds) == 1
+        model = reweighted(with_velocity(model) if model.rolling else model, by_track)
+        if last and not shutter_known:
+            shutter_known, rolled = True, model.rolling
+            model = _with_shutter(model, frames, free)
+            if model.rolling != rolled:
+                rounds = list(_ROUNDS[1:])
+                continue
+        shutter = (READOUT,) if model.rolling else ()
         if last:
-            free = _with_evidence(model, frames, free)
-        options = _options(model, free, tolerance, cauchy)
+            free = _with_evidence(model, frames, (*free, *shutter))
+        options = _options(model, tuple(sorted({*free, *shutter})), tolerance, cauchy)
         model, result = adjust_frames(model, frames, options, least_views(model), tick)
         iterations += result.iterations
         model = _pose_between(model, frames)
@@ -113,6 +127,7 @@ def finish(model: Model, progress: Progress) -> Finished:
             model = replace(model, zoom_sd=estimated_sd(model.times[model.posed], model.state.zoom[model.posed]))
         if not last:
             model = _reject(model, _REJECT_SIGMAS)
+        rounds, done = rounds[1:], done + 1
     progress(1.0, "Adjusting all frames")
     return Finished(model=model, options=options, frames=frames, iterations=iterations, converged=result.converged)
 
@@ -124,6 +139,19 @@ def frame_deviations(
     frame_ids, _, state, observations, _ = sub_problem(model, frames, least_views(model))
     probe = zoom_probe(model.times[frame_ids]) if probe_zoom else None
     return frame_ids, deviations(state, observations, in_full(model, frame_ids, options), probe)
+
+
+def _with_shutter(model: Model, frames: NDArray[np.bool_], free: tuple[int, ...]) -> Model:
+    """The model with a rolling shutter where the data tell one, else without."""
+    if model.rolling:
+        found = frame_deviations(model, frames, _options(model, (*free, READOUT), 0.0, _ROUNDS[-1][1]))[1]
+        readout = float(model.state.lens[READOUT])
+    else:
+        moving = with_velocity(model)
+        found = frame_deviations(moving, frames, _options(model, (*free, READOUT), 0.0, _ROUNDS[-1][1]))[1]
+        readout = float(found.lens_step[READOUT])
+    told = abs(readout) > max(_READOUT_SIGMAS * found.lens[READOUT], _LEAST_READOUT)
+    return replace(model, rolling=True) if told else without_readout(model)
 
 
 def _with_evidence(model: Model, frames: NDArray[np.bool_], free: tuple[int, ...]) -> tuple[int, ...]:

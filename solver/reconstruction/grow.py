@@ -2,7 +2,8 @@
 
 Frames next to those already posed are resected a few at a time against the points placed so far, new points are
 triangulated, and all is adjusted again each time the posed part has grown by a third, on keyframes only, so that the
-work grows linearly with the length of the shot.
+work grows linearly with the length of the shot. Where the points fit worse and worse the poses drift: there it is
+adjusted sooner.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 
 from ..bundle.adjust import BundleOptions
 from ..bundle.priors import Priors
-from ..bundle.residuals import Array
+from ..bundle.residuals import READOUT, Array
 from ..geometry.resect import POSE, TURN, ZOOM, refine_poses
 from ..progress import Progress
 from .model import Model, adjust_frames, least_views, place_points
 from .seed import CORNER_DISTORTION_SD, corner_prior, lens_sd
+from .shutter import with_velocity
 from .zoom import filled
 
 # frames resected at a time on either side: a quarter of a second, over which extrapolation holds
@@ -36,6 +38,9 @@ _ITERATIONS = 5
 _CAUCHY = 6.0
 _INLIER_PX = 4.0
 _LEAST_INLIERS = 0.35
+# where fewer of a frame's points fit the poses have drifted; the next adjustment then comes after a growth of so much
+_GOOD_INLIERS = 0.85
+_DRIFTED_GROWTH = 1.08
 # how far the logarithm of the focal length may leave its extrapolation over a few frames
 _ZOOM_STEP_SD = 0.05
 
@@ -54,35 +59,33 @@ def grow(model: Model, progress: Progress | None = None) -> Model:
     Model
     """
     n = model.tracks.n_frames
-    model = _fill(model)
-    model = adjust_keyframes(model)
-    adjusted_at = int(model.posed.sum())
-    blocked = {-1: False, 1: False}
-    while not model.posed.all() and not all(blocked.values()):
-        posed = np.flatnonzero(model.posed)
-        for side in (-1, 1):
-            edge = int(posed[-1] if side > 0 else posed[0])
-            if blocked[side] or not 0 <= edge + side < n:
-                blocked[side] = True
-                continue
-            frames = edge + side * np.arange(1, _STEP_FRAMES + 1)
-            frames = frames[(frames >= 0) & (frames < n)]
-            grown = _resect(model, frames, edge)
-            blocked[side] = not grown.posed[frames[0]]
-            model = grown
-        model = _place_new(model)
+    model = adjust_keyframes(_fill(model))
+    adjusted_at, just_adjusted = int(model.posed.sum()), True
+    while not model.posed.all():
+        before = model.posed
+        first, last = np.flatnonzero(before)[[0, -1]]
+        for edge, frames in (
+            (first, np.arange(first - 1, max(first - _STEP_FRAMES, 0) - 1, -1)),
+            (last, np.arange(last + 1, min(last + _STEP_FRAMES, n - 1) + 1)),
+        ):
+            if len(frames):
+                # a frame that does not fit is posed from nothing only where the others have just been adjusted
+                model = _resect(model, frames, int(edge), anew=just_adjusted)
+        fresh = model.posed & ~before
         count = int(model.posed.sum())
-        if count > _GROWTH * adjusted_at or model.posed.all() or all(blocked.values()):
+        if not fresh.any() and just_adjusted:
+            break
+        model = _place_new(model)
+        drifts = fresh.any() and _worst_fit(model, fresh) < _GOOD_INLIERS
+        growth = _DRIFTED_GROWTH if drifts else _GROWTH
+        model = replace(model, rolling=model.rolling or drifts)
+        just_adjusted = not fresh.any() or model.posed.all() or count > growth * adjusted_at
+        if just_adjusted:
             model = adjust_keyframes(model)
             adjusted_at = count
-            blocked = dict.fromkeys(blocked, False) if count < n and _advanced(model, posed) else blocked
         if progress is not None:
             progress(count / n, "Solving")
     return model
-
-
-def _advanced(model: Model, posed_before: NDArray[np.int64]) -> bool:
-    return int(model.posed.sum()) > len(posed_before)
 
 
 def _fill(model: Model) -> Model:
@@ -99,11 +102,11 @@ def _fill(model: Model) -> Model:
     R[missing], t[missing] = R[nearest], t[nearest]
     zoom = filled(model.state.zoom, model.posed, model.times)
     model = replace(model, state=replace(model.state, R=R, t=t, zoom=zoom))
-    return _place_new(_posed(model, missing, None))
+    return _place_new(_posed(model, missing, None, True))
 
 
-def _resect(model: Model, frames: NDArray[np.int64], edge: int) -> Model:
-    """Pose frames beyond the edge, in order, until one fails."""
+def _resect(model: Model, frames: NDArray[np.int64], edge: int, anew: bool) -> Model:
+    """Pose frames beyond the edge, in order, until one fails; `anew`: what fails, from nothing but its points."""
     posed = np.flatnonzero(model.posed)
     inner = posed[posed < edge][-1:] if frames[0] > edge else posed[posed > edge][:1]
     R, t, zoom = model.state.R.copy(), model.state.t.copy(), model.state.zoom.copy()
@@ -118,14 +121,14 @@ def _resect(model: Model, frames: NDArray[np.int64], edge: int) -> Model:
         R_last, centre = R_step @ R_last, centre + centre_step
         R[frame], t[frame] = R_last, -R_last @ centre
     extrapolated = replace(model, state=replace(model.state, R=R, t=t, zoom=zoom))
-    return _posed(extrapolated, frames, edge)
+    return _posed(extrapolated, frames, edge, anew)
 
 
 def _centre(R: Array, t: Array) -> Array:
     return np.asarray(-R.T @ t)
 
 
-def _posed(model: Model, frames: NDArray[np.int64], edge: int | None) -> Model:
+def _posed(model: Model, frames: NDArray[np.int64], edge: int | None, anew: bool) -> Model:
     """Refine the poses of frames that hold a guess; those that fit become posed, up to the first failure."""
     mask = np.zeros(len(model.posed), dtype=bool)
     mask[frames] = True
@@ -140,32 +143,50 @@ def _posed(model: Model, frames: NDArray[np.int64], edge: int | None) -> Model:
     mask[enough] = True
     rows = model.rows(mask)
     free = (TURN if model.nodal else POSE) + (ZOOM if model.zooms else ())
+    if model.rolling and edge is not None:
+        velocity = model.state.velocity.copy()
+        velocity[frames] = velocity[edge]
+        model = replace(model, state=replace(model.state, velocity=velocity))
     state = refine_poses(model.state, model.observations(rows), enough, cauchy=3.0, free=free, zoom_sd=_ZOOM_STEP_SD)
     model = replace(model, state=state)
     good = _fit(model, rows, mask)
-    for frame in enough[~good[enough]]:
-        retried = None if model.nodal else _ransac(model, int(frame))
-        if retried is not None:
-            model = retried
-            good[frame] = True
-        elif edge is not None:
+    share = _inliers(model, rows)[1]
+    for frame in enough[share[enough] < _GOOD_INLIERS] if not model.nodal else ():
+        # a guess that is far off can end at a pose that fits a part of the points
+        if good[frame] or anew:
+            retried = _ransac(model, int(frame))
+            if retried is not None and _worst_fit(retried, np.arange(len(mask)) == frame) > share[frame]:
+                model = retried
+                good[frame] = True
+        if not good[frame] and edge is not None:
             break
     accepted = enough[good[enough]]
     if edge is not None:
         accepted = enough[: np.argmin(np.append(good[enough], False))]
     posed = model.posed.copy()
     posed[accepted] = True
-    return replace(model, posed=posed)
+    model = replace(model, posed=posed)
+    return with_velocity(model) if model.rolling else model
+
+
+def _inliers(model: Model, rows: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """How many observations of each frame (F,) lie near their points, and their share of all."""
+    error, depth = model.errors_px(rows)
+    fits = (error < _INLIER_PX) & (depth > 0)
+    at = model.tracks.frame[rows]
+    inliers = np.bincount(at, weights=fits, minlength=len(model.posed))
+    return inliers, inliers / np.maximum(np.bincount(at, minlength=len(model.posed)), 1)
 
 
 def _fit(model: Model, rows: NDArray[np.bool_], frames: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Mask (F,) of the frames in which enough observations lie near their points."""
-    error, depth = model.errors_px(rows)
-    fits = (error < _INLIER_PX) & (depth > 0)
-    at = model.tracks.frame[rows]
-    inliers = np.bincount(at, weights=fits, minlength=len(frames))
-    total = np.maximum(np.bincount(at, minlength=len(frames)), 1)
-    return np.asarray(frames & (inliers >= _LEAST_POINTS) & (inliers / total >= _LEAST_INLIERS))
+    inliers, share = _inliers(model, rows)
+    return np.asarray(frames & (inliers >= _LEAST_POINTS) & (share >= _LEAST_INLIERS))
+
+
+def _worst_fit(model: Model, frames: NDArray[np.bool_]) -> float:
+    """Smallest share of the observations near their points in the frames of a mask (F,)."""
+    return float(_inliers(model, model.rows(frames))[1][frames].min())
 
 
 def _ransac(model: Model, frame: int) -> Model | None:
@@ -219,6 +240,8 @@ def adjust_keyframes(model: Model, iterations: int = _ITERATIONS) -> Model:
     free_lens, corner = (
         ((0, 3, 4), WIDE_CORNER_SD) if model.posed.sum() >= _K2_FRAMES else ((0, 3), CORNER_DISTORTION_SD)
     )
+    if model.rolling:
+        model, free_lens = with_velocity(model), (*free_lens, READOUT)
     priors = Priors(lens_mean=np.zeros(8), lens_sd=lens_sd(distortion=corner_prior(focal, model.size, corner)))
     options = BundleOptions(free_lens=free_lens, priors=priors, iterations=iterations, tolerance=1.0, cauchy=_CAUCHY)
     model, _ = adjust_frames(model, mask, options, least_views(model))

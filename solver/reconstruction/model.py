@@ -53,6 +53,8 @@ class Model:
         Of its acceleration; see `zoom`.
     nodal : bool
         Whether the camera only turns: t is zero, and all points are infinitely far.
+    rolling : bool
+        Whether the shutter's readout is estimated, and velocities are kept; see `shutter`.
     """
 
     tracks: Tracks
@@ -66,6 +68,7 @@ class Model:
     zooms: bool = False
     zoom_sd: float = WIDEST_SD
     nodal: bool = False
+    rolling: bool = False
 
     @property
     def lens(self) -> BrownConradyLens:

@@ -23,12 +23,14 @@ from ..bundle.residuals import (
     LENS_PARAMETERS,
     PRINCIPAL_X,
     PRINCIPAL_Y,
+    READOUT,
     Array,
 )
 from ..errors import DegenerateMotion, TooFewTracks
 from ..geometry.resect import POSE, TURN, refine_poses
 from ..geometry.two_view import FrameIndex, Pair, homography_residual, relative_pose, relative_turn
 from .model import Model, adjust_frames, normalised, place_points
+from .shutter import READOUT_SD
 
 # focal length over the picture's larger side: from a fisheye-like 100 degrees to a long lens of 10
 FOCAL_STARTS = (0.45, 0.65, 0.9, 1.25, 1.8, 2.6, 4.0)
@@ -144,6 +146,7 @@ def corner_prior(focal_px: float, size: tuple[int, int], sd: float = CORNER_DIST
 def lens_sd(focal: float = np.inf, principal: float = np.inf, distortion: Array | None = None) -> Array:
     """Deviations (8,) of `LENS_PARAMETERS`, infinite where nothing is known."""
     sd = np.full(len(LENS_PARAMETERS), np.inf)
+    sd[READOUT] = READOUT_SD
     sd[FOCAL], sd[PRINCIPAL_X : PRINCIPAL_Y + 1] = focal, principal
     if distortion is not None:
         sd[K1 : K3 + 1] = distortion
