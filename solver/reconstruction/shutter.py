@@ -1,0 +1,53 @@
+"""The camera's velocity in each frame, for a rolling shutter: from the poses before and after.
+
+An adjustment holds the velocities; between two of them they are taken from the poses anew, which settles in two or
+three rounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from ..bundle.residuals import READOUT
+from .model import Model
+
+# of the readout, in frames: a sensor is read in less than the time of a frame
+READOUT_SD = 0.5
+# a step that is this much longer than the one on the other side is a frame that was dropped
+_DROPPED = 2.5
+
+
+def with_velocity(model: Model) -> Model:
+    """The model with the velocity of every posed frame: the mean over the steps to its posed neighbours.
+
+    Frames without a neighbour within two frames get none.
+    """
+    posed = np.flatnonzero(model.posed)
+    velocity = np.zeros((len(model.posed), 6))
+    if len(posed) > 1:
+        R, t = model.state.R[posed], model.state.t[posed]
+        gap = np.diff(model.times[posed])[:, None]
+        # w with R_next = exp(w gap) R, and the part of t's change that the turn does not make
+        turn = Rotation.from_matrix(R[1:] @ R[:-1].transpose(0, 2, 1)).as_rotvec() / gap
+        step = np.concatenate([turn, np.diff(t, axis=0) / gap], axis=1)
+        near = gap[:, 0] <= 2
+        before, after = np.vstack([np.zeros(6), step]), np.vstack([step, np.zeros(6)])
+        known = np.stack([np.append(False, near), np.append(near, False)]).astype(np.float64)
+        speed = np.stack([np.linalg.norm(side[:, :3], axis=1) for side in (before, after)])
+        slower = np.where(known[::-1] > 0, speed[::-1], np.inf)
+        known[(speed > _DROPPED * slower) & (known > 0)] = 0.0
+        share = known / np.maximum(known.sum(axis=0), 1)
+        velocity[posed] = share[0][:, None] * before + share[1][:, None] * after
+    return replace(model, state=replace(model.state, velocity=velocity))
+
+
+def without_readout(model: Model) -> Model:
+    """The model with a global shutter."""
+    lens = model.state.lens.copy()
+    lens[READOUT] = 0.0
+    return replace(
+        model, rolling=False, state=replace(model.state, lens=lens, velocity=np.zeros((len(model.posed), 6)))
+    )
