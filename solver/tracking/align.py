@@ -2,11 +2,13 @@
 
 Frame-to-frame tracking drifts, and the drift is the same for a whole track, so that it biases the lens. Each
 observation is therefore aligned to the patch in which its track began, by inverse compositional Gauss-Newton (Baker and
-Matthews, Lucas-Kanade 20 years on, 2004, section 3.2) on an affine warp with gain and bias: with the template T on the
-grid g and its steepest descent images D = [T_x, T_y, T_x g_x, T_x g_y, T_y g_x, T_y g_y, T, 1], every iteration samples
-the picture at A g + p and steps by the pseudo-inverse of D, which is computed once a track. A Gaussian window weighs
-the middle of the patch most: its rim is the first to be covered by something nearer, and bends most where the surface
-is seen at an angle.
+Matthews, Lucas-Kanade 20 years on, 2004, section 3.2) on an affine warp with gain, bias and blur: with the template T
+on the grid g and D = [T_x, T_y, T_x g_x, T_x g_y, T_y g_x, T_y g_y, T, 1, T_xx, T_xy, T_yy], every iteration samples
+the picture at A g + p and steps by the pseudo-inverse of D, which is computed once a track. The second derivatives are
+what a little more or less blur adds to a picture, round (focus, interpolation) or along a line (motion): within a
+window, which is not symmetric as the blur is, it would pass for a shift. A Gaussian window weighs the middle of the
+patch most: its rim is the first to be covered by something nearer, and bends most where the surface is seen at an
+angle.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ class Templates:
     ----------
     values : ndarray of float32, shape (N, M)
         Grey values less their mean.
-    solver : ndarray of float32, shape (N, 8, M)
+    solver : ndarray of float32, shape (N, 11, M)
         Weighted pseudo-inverse of D.
     contrast : ndarray of float32, shape (N,)
         Standard deviation of the values.
@@ -105,14 +107,22 @@ class Templates:
 def make_templates(picture: Array32, position: Array32, patch: Patch) -> Templates:
     """Templates of the patches at OpenCV positions (N, 2) in a picture (H, W)."""
     at = position[:, None, :] + patch.offsets
-    half = np.float32(0.5)
-    x, y = np.array([half, 0], np.float32), np.array([0, half], np.float32)
-    centred = patch.centred(sample(picture, at))
-    gx = sample(picture, at + x) - sample(picture, at - x)
-    gy = sample(picture, at + y) - sample(picture, at - y)
-    u, v = patch.offsets[:, 0], patch.offsets[:, 1]
-    D = np.stack([gx, gy, gx * u, gx * v, gy * u, gy * v, centred, np.ones_like(gx)], axis=1)
+    values = sample(picture, at)
+    D = steepest_descent(values.reshape(-1, patch.side, patch.side), patch)
+    centred = patch.centred(values)
     return Templates(values=centred, solver=weighted_solver(D, patch.window)[0], contrast=patch.spread(centred))
+
+
+def steepest_descent(template: Array32, patch: Patch) -> Array32:
+    """D (N, 11, M), as in the header, of templates (N, side, side)."""
+    gy, gx = np.gradient(template, axis=(1, 2))
+    gxy, gxx = np.gradient(gx, axis=(1, 2))
+    gyy = np.gradient(gy, axis=1)
+    flat = [part.reshape(len(template), -1) for part in (gx, gy, template, gxx, gxy, gyy)]
+    gx, gy, centred, gxx, gxy, gyy = flat
+    u, v = patch.offsets[:, 0], patch.offsets[:, 1]
+    columns = (gx, gy, gx * u, gx * v, gy * u, gy * v, patch.centred(centred), np.ones_like(gx), gxx, gxy, gyy)
+    return np.stack(columns, axis=1)
 
 
 def weighted_solver(D: Array32, window: Array32) -> tuple[Array32, NDArray[np.float64]]:
@@ -188,7 +198,7 @@ def _align(
         centred = patch.centred(sample_warped(picture, position[active], warp[active], patch))
         gain = templates.contrast[active] / patch.spread(centred)
         error = centred * gain[:, None] - templates.values[active]
-        step = np.matmul(templates.solver[active], error[:, :, None])[:, :, 0]  # (n, 8)
+        step = np.matmul(templates.solver[active], error[:, :, None])[:, :, 0]  # (n, 11)
         shape = np.empty((len(active), 2, 2), np.float32)
         shape[:, 0, 0], shape[:, 0, 1] = 1 + step[:, 2], step[:, 3]
         shape[:, 1, 0], shape[:, 1, 1] = step[:, 4], 1 + step[:, 5]

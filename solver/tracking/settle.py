@@ -2,8 +2,9 @@
 
 While a track lives it is aligned to its first patch. That patch has its own noise, and shows the surface from one end
 of the move. At the end, the mean of all the track's patches, each as it was aligned, is a better template: less noisy,
-and seen from the middle. One Gauss-Newton step of position, gain and bias against it, by the same linear system as in
-`align` with the warp held, settles every observation; the residual's size gives the covariance.
+and seen from the middle. One Gauss-Newton step against it, by the same linear system as in `align`, settles every
+observation; the residual's size gives the covariance of position and warp, and what the frames around say of the warp
+(`warps`) makes the position steadier.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .align import Array32, Patch, weighted_solver
+from .align import Array32, Patch, steepest_descent, weighted_solver
+from .warps import predict_warps, steadied
 
 # an observation is never better than this, whatever the patch says: interpolation and compression
 _LEAST_DEVIATION_PX = 0.03
@@ -90,12 +92,12 @@ def settle(rows: Rows, patch: Patch, least_correlation: float) -> Settled:
     template = patch.centred(mean.astype(np.float32))
     contrast = patch.spread(template)
     square = template.reshape(-1, patch.side, patch.side)
-    gy, gx = np.gradient(square, axis=(1, 2))
-    D = np.stack([gx.reshape(template.shape), gy.reshape(template.shape), template, np.ones_like(template)], axis=1)
+    D = steepest_descent(square, patch).astype(np.float32)
     solver, inverse = weighted_solver(D, patch.window)
+    unknowns = D.shape[1]
 
     correlation = np.empty(len(rows.track), np.float32)
-    step = np.empty((len(rows.track), 4), np.float32)
+    step = np.empty((len(rows.track), unknowns), np.float32)
     noise2 = np.empty(len(rows.track))
     for i, (start, length) in enumerate(zip(starts.tolist(), count.tolist(), strict=True)):
         # one track at a time: all at once would gather the systems to the size of all patches
@@ -106,14 +108,20 @@ def settle(rows: Rows, patch: Patch, least_correlation: float) -> Settled:
         step[part] = error @ solver[i].T
         error -= step[part] @ D[i]
         noise2[part] = (error * error) @ patch.window
-    shift = np.matmul(rows.warp, step[:, :2, None])[:, :, 0]
 
     # the window's weights add up to 1: for noise of variance s in every pixel, (D w D^T)^-1 D w^2 D^T (D w D^T)^-1 s is
-    # close to (D w D^T)^-1 s sum w^2, and the weighted residual's mean square is s (1 - 4 sum w^2)
+    # close to (D w D^T)^-1 s sum w^2, and the weighted residual's mean square is s (1 - K sum w^2) for K unknowns
     effective = float((patch.window**2).sum())
-    variance = noise2 * effective / (1 - 4 * effective)
-    covariance = inverse[slot][:, :2, :2] * variance[:, None, None]
+    variance = noise2 * effective / (1 - unknowns * effective)
+    theta = step[:, :6].astype(np.float64)
     warp = rows.warp.astype(np.float64)
+    change = np.eye(2) - theta[:, 2:].reshape(-1, 2, 2)
+    prediction = predict_warps(rows.track, rows.frame, np.matmul(warp, change))
+    foretold = (np.eye(2) - np.matmul(np.linalg.inv(warp), prediction.warp)).reshape(-1, 4)
+    place, covariance = steadied(
+        rows.frame, theta, inverse[slot, :6, :6] * variance[:, None, None], foretold, prediction.variance
+    )
+    shift = np.matmul(warp, place[:, :, None])[:, :, 0]
     covariance = np.matmul(np.matmul(warp, covariance), warp.transpose(0, 2, 1))
     covariance[:, [0, 1], [0, 1]] += _LEAST_DEVIATION_PX**2
     keep = (correlation > least_correlation) & ((shift**2).sum(axis=1) < _LARGEST_SHIFT_PX**2)
