@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
 from .bundle.covariance import Deviations
-from .bundle.residuals import LENS_PARAMETERS, Array
+from .bundle.residuals import LENS_PARAMETERS, READOUT, Array
 from .errors import SolveDiverged
 from .footage import format_ranges
 from .lens import BrownConradyLens
@@ -88,6 +88,8 @@ def made_solve(
         sensor_width_mm=sensor_width_mm,
         sensor_width_source=sensor_width_source,
         scale_source="none",
+        readout=float(model.state.lens[READOUT]),
+        readout_sd=float(found.lens[READOUT]) if model.rolling else 0.0,
         report=replace(report, status=WARNINGS if reasons else SOLVED, reasons=reasons),
     )
 
