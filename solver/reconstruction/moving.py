@@ -1,0 +1,244 @@
+"""Independent motion: which tracks lie on the still scene, told before anything is solved.
+
+Two views of a rigid scene obey one epipolar geometry, x_b^T F x_a = 0, whatever the lens and the camera's motion. What
+moves by itself breaks it, unless it moves along its epipolar lines, and the wider the baseline the more so. So the
+fundamental matrices of several wide pairs of frames are found by RANSAC, each with the groups that are left once the
+largest is taken away; groups of different pairs are chained by the tracks that they share, and the chain that covers
+most of the picture over most of the shot is the still scene: an actor in close-up may own more tracks than the room,
+but not more of the picture. Its geometries are then fitted once more to its own tracks only, and a track is left out
+when it breaks them in the pairs that it lives through, wide pairs counting for more.
+
+Sources: Torr, Geometric motion segmentation and model selection (1998); Hartley and Zisserman, Multiple View Geometry
+(2004), section 11.4 (Sampson's distance).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DegenerateMotion
+from ..geometry.two_view import FrameIndex, Pair
+from ..types import Tracks
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+# widest pairs: a third of the tracks outlive them; for short tracks others, which most outlive
+_SURVIVE = (0.35, 0.7)
+_LEAST_SHARED = 30
+# Sampson's distance, pixels: up to the first a track fits, beyond the second it does not (four deviations of good
+# tracks, and room for what distortion does to an epipolar line)
+_FITS_PX = 0.75
+_BREAKS_PX = 1.5
+_RANSAC_ITERATIONS = 2000
+_MOST_GROUPS = 4
+_LEAST_GROUP = 12
+# share of a pair's tracks that must be left over to look for another group among them
+_LEAST_LEFT = 0.08
+_CELLS = (8, 5)
+# a track moves when it breaks the scene's geometry in so much of what it is tested in
+_MOVING_SHARE = 0.4
+# below this share of the tracks no group is the scene; chains as good as this share of the best are its rivals
+_LEAST_STILL = 0.35
+_RIVAL = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Motion:
+    """What stands still.
+
+    Attributes
+    ----------
+    still : ndarray of bool, shape (T,)
+        False for tracks that move by themselves.
+    rival : float
+        How much of the picture and the shot the largest group that moves otherwise explains, over what the still scene
+        does: near 1 it is open which of the two stands still.
+    """
+
+    still: Mask
+    rival: float
+
+    @property
+    def moving_share(self) -> float:
+        """Share of the tracks that move by themselves."""
+        return float(1 - self.still.mean()) if len(self.still) else 0.0
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """A sentence for the report where it is open what stands still."""
+        if self.rival < _RIVAL:
+            return ()
+        return (
+            "Two parts of the picture move differently and each explains about as much of it: the camera was solved "
+            "from the one that covers more. If that is the one that moves by itself, mask it out.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tested:
+    """A pair of frames and the groups of its tracks (K,) that share an epipolar geometry each."""
+
+    pair: Pair
+    gap: int
+    groups: list[Mask]
+
+
+def find_motion(tracks: Tracks, size: tuple[int, int]) -> Motion:
+    """Tell the still scene from what moves in it.
+
+    Parameters
+    ----------
+    tracks : Tracks
+    size : (int, int)
+        Of the picture, pixels.
+
+    Returns
+    -------
+    Motion
+        Tracks that no pair tests count as still.
+
+    Raises
+    ------
+    DegenerateMotion
+        If no group of tracks holds together over the shot: most of what is seen moves by itself.
+    """
+    every = Motion(still=np.ones(tracks.n_tracks, dtype=bool), rival=0.0)
+    index = FrameIndex(tracks)
+    gaps = _gaps(index, tracks.n_frames)
+    if not gaps:
+        return every
+    wide = [_Tested(pair=pair, gap=gap, groups=_groups(pair)) for pair, gap in _pairs(index, tracks.n_frames, gaps[0])]
+    if not wide:
+        return every
+    root = max(wide, key=lambda tested: len(tested.pair.tracks))
+    chains = [_chained(wide, root, number, tracks.n_tracks) for number in range(len(root.groups))]
+    supports = [_support(wide, votes, size) for votes in chains]
+    if not chains:
+        raise _crowd()
+    best = int(np.argmax(supports))
+    votes = chains[best]
+    others = [supports[i] for i in range(len(chains)) if i != best and _apart(votes, chains[i])]
+    near = [_Tested(pair=pair, gap=gap, groups=[]) for gap in gaps[1:] for pair, gap in _pairs(index, tracks.n_frames, gap)]
+    still, tested = _retested([*wide, *near], votes)
+    if tested.any() and still[tested].mean() < _LEAST_STILL:
+        raise _crowd()
+    return Motion(still=still, rival=max(others, default=0.0) / supports[best])
+
+
+def _crowd() -> DegenerateMotion:
+    return DegenerateMotion(
+        "Most of what is seen moves by itself: no part of the picture is still enough for long enough to find the "
+        "camera from. Mask out what moves, or use a shot that shows more of a still scene."
+    )
+
+
+def _gaps(index: FrameIndex, n_frames: int) -> list[int]:
+    """Widths of the pairs, frames: those that `_SURVIVE` of the tracks outlive."""
+    candidates = np.unique(np.round(1.3 ** np.arange(1, 30)).astype(int))
+    candidates = candidates[candidates < n_frames]
+    starts = np.unique(np.linspace(0, n_frames - 2, 6).astype(int))
+    shares = []
+    for gap in candidates:
+        shared, total = 0, 0
+        for start in starts[starts + gap < n_frames]:
+            total += len(index.rows(int(start)))
+            shared += len(index.pair(int(start), int(start + gap)).tracks)
+        shares.append(shared / max(total, 1))
+    found = [int(candidates[np.array(shares) >= least].max(initial=0)) for least in _SURVIVE]
+    return sorted({gap for gap in found if gap > 0}, reverse=True)
+
+
+def _pairs(index: FrameIndex, n_frames: int, gap: int) -> list[tuple[Pair, int]]:
+    count = int(np.ceil((n_frames - 1 - gap) / max(gap / 2, 1))) + 1
+    starts = np.unique(np.linspace(0, n_frames - 1 - gap, count).round().astype(int))
+    pairs = [index.pair(int(start), int(start + gap)) for start in starts]
+    return [(pair, gap) for pair in pairs if len(pair.tracks) >= _LEAST_SHARED]
+
+
+def _groups(pair: Pair) -> list[Mask]:
+    """Groups of a pair's tracks, the largest first."""
+    groups: list[Mask] = []
+    n = len(pair.tracks)
+    left = np.ones(n, dtype=bool)
+    while len(groups) < _MOST_GROUPS and left.sum() >= max(_LEAST_GROUP, _LEAST_LEFT * n):
+        F, _ = cv2.findFundamentalMat(
+            pair.xy_first[left], pair.xy_second[left], cv2.USAC_ACCURATE, _FITS_PX, 0.999, _RANSAC_ITERATIONS
+        )
+        if F is None or F.shape != (3, 3):
+            break
+        distance = _sampson(F, pair.xy_first, pair.xy_second)
+        group = left & (distance < _BREAKS_PX)
+        if group.sum() < _LEAST_GROUP:
+            break
+        groups.append(group)
+        left &= ~group
+    return groups
+
+
+def _sampson(F: Array, first: Array, second: Array) -> Array:
+    """Sampson's distance (K,), pixels."""
+    a = np.concatenate([first, np.ones((len(first), 1))], axis=1)
+    b = np.concatenate([second, np.ones((len(second), 1))], axis=1)
+    Fa, Fb = a @ F.T, b @ F
+    scale = np.sqrt((Fa[:, :2] ** 2).sum(axis=1) + (Fb[:, :2] ** 2).sum(axis=1))
+    return np.asarray(np.abs((b * Fa).sum(axis=1)) / np.maximum(scale, 1e-12))
+
+
+def _chained(wide: list[_Tested], root: _Tested, number: int, n_tracks: int) -> Array:
+    """Votes (T,) of the groups that go on from one group of the root pair: above 0 within, below 0 without."""
+    votes = np.zeros(n_tracks)
+    order = sorted(wide, key=lambda tested: abs(tested.pair.first - root.pair.first))
+    for tested in order:
+        ids = tested.pair.tracks
+        if tested is root:
+            chosen = tested.groups[number]
+        else:
+            known = np.sign(votes[ids])
+            agreement = [float((known * np.where(group, 1.0, -1.0)).sum()) for group in tested.groups]
+            if not agreement or max(agreement) <= 0:
+                continue
+            chosen = tested.groups[int(np.argmax(agreement))]
+        votes[ids] += np.where(chosen, 1.0, -1.0)
+    return votes
+
+
+def _support(wide: list[_Tested], votes: Array, size: tuple[int, int]) -> float:
+    """Cells of the picture in which a chain has tracks, summed over the pairs."""
+    total = 0
+    for tested in wide:
+        member = votes[tested.pair.tracks] > 0
+        for xy in (tested.pair.xy_first[member], tested.pair.xy_second[member]):
+            cell = np.clip((xy / np.array(size) * _CELLS).astype(int), 0, np.array(_CELLS) - 1)
+            total += len(np.unique(cell[:, 0] * _CELLS[1] + cell[:, 1]))
+    return float(total)
+
+
+def _apart(a: Array, b: Array) -> bool:
+    """Whether two chains are different groups and not one that was found twice."""
+    both = ((a > 0) & (b > 0)).sum()
+    return bool(both < 0.5 * min((a > 0).sum(), (b > 0).sum()))
+
+
+def _retested(pairs: list[_Tested], votes: Array) -> tuple[Mask, Mask]:
+    """Masks (T,): tracks that obey the still scene's own geometry, and those that were tested."""
+    broken, weight = np.zeros(len(votes)), np.zeros(len(votes))
+    for tested in pairs:
+        ids = tested.pair.tracks
+        member = votes[ids] > 0
+        if member.sum() < _LEAST_GROUP:
+            continue
+        F, _ = cv2.findFundamentalMat(
+            tested.pair.xy_first[member], tested.pair.xy_second[member], cv2.USAC_ACCURATE, _FITS_PX, 0.999, 500
+        )
+        if F is None or F.shape != (3, 3):
+            continue
+        distance = _sampson(F, tested.pair.xy_first, tested.pair.xy_second)
+        weight[ids] += tested.gap
+        broken[ids] += tested.gap * (distance > _BREAKS_PX)
+    checked = weight > 0
+    return ~checked | (broken < _MOVING_SHARE * np.maximum(weight, 1)), checked
