@@ -71,7 +71,7 @@ def made_solve(
     )
     path = _path(model, frame_ids, found)
     _refuse_nonsense(model, path, report)
-    reasons = _warnings(shot, model, path, report)
+    reasons = (*finished.reasons, *_warnings(shot, model, path, report))
     if not finished.converged:
         reasons = (*reasons, "The adjustment did not settle: the shot does not determine lens and camera well.")
     median = int(np.argsort(path.focal_px)[len(path.focal_px) // 2])

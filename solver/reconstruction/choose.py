@@ -21,6 +21,7 @@ from ..types import Tracks
 from .finish import Finished, finish, frame_deviations, noise_scale
 from .grow import adjust_keyframes, grow
 from .model import Model, new_model, normalised, whitening_of
+from .moving import find_motion, leave_out, still_only, take_back
 from .seed import seed
 
 # added to each observation while the lens is rough: what distortion not yet known does to a patch's neighbours
@@ -61,11 +62,12 @@ def reconstruct(tracks: Tracks, size: tuple[int, int], times: np.ndarray, progre
     SolverError
         If no kind of camera explains the tracks.
     """
-    index = FrameIndex(tracks)
+    motion = find_motion(tracks, size)
+    index = FrameIndex(still_only(tracks, motion.still))
     model = replace(
         new_model(tracks, _early_whitening(tracks), size, float(max(size))), times=np.asarray(times, dtype=np.float64)
     )
-    attempts = _Attempts(model, index)
+    attempts = _Attempts(leave_out(model, motion.still), index)
     best = moving = attempts.make(progress.part(0.0, 0.6), nodal=False, zooms=False)
     if moving is None or parallax_deg(moving.model) < _NODAL_ANGLE_DEG:
         best = _plainer(attempts.make(progress.part(0.6, 0.75), nodal=True, zooms=False), moving)
@@ -78,7 +80,7 @@ def reconstruct(tracks: Tracks, size: tuple[int, int], times: np.ndarray, progre
         # the plainest camera that failed says it best
         raise attempts.failures[-1] if isinstance(attempts.failures[-1], DegenerateMotion) else attempts.failures[0]
     progress(1.0, "Adjusting all frames")
-    return replace(best, model=normalised(best.model))
+    return replace(best, model=normalised(best.model), reasons=motion.reasons)
 
 
 class _Attempts:
@@ -94,7 +96,7 @@ class _Attempts:
         try:
             # the seed's own weights are those of the first frames only
             model = replace(seed(model, self.index), whitening=self.model.whitening)
-            model = grow(model, progress.part(0.1, 0.6))
+            model = take_back(grow(model, progress.part(0.1, 0.6)))
             if zooms:
                 model = _best_along_valley(model)
             found = finish(model, progress.part(0.6, 1.0))

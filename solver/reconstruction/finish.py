@@ -74,6 +74,8 @@ class Finished:
         Of all adjustments.
     converged : bool
         Whether the last one settled.
+    reasons : tuple of str
+        Sentences for the report.
     """
 
     model: Model
@@ -81,6 +83,7 @@ class Finished:
     frames: NDArray[np.bool_]
     iterations: int
     converged: bool
+    reasons: tuple[str, ...] = ()
 
 
 def finish(model: Model, progress: Progress) -> Finished:
@@ -201,7 +204,7 @@ def reweighted(model: Model, by_track: bool = True) -> Model:
 
 def _reject(model: Model, sigmas: float) -> Model:
     """Drop observations that do not fit, and points that keep too few; place anew what may fit by now."""
-    model = replace(model, usable=np.ones_like(model.usable))
+    model = replace(model, usable=model.still[model.tracks.track])
     model = place_points(model, ~model.placed, least_views(model))
     rows = model.rows(model.posed)
     e = residuals(model.state, model.observations(rows))

@@ -55,6 +55,8 @@ class Model:
         Whether the camera only turns: t is zero, and all points are infinitely far.
     rolling : bool
         Whether the shutter's readout is estimated, and velocities are kept; see `shutter`.
+    still : ndarray of bool, shape (T,)
+        False for a track that moves by itself: none of its observations is usable.
     """
 
     tracks: Tracks
@@ -65,6 +67,7 @@ class Model:
     placed: NDArray[np.bool_]
     usable: NDArray[np.bool_]
     times: Array
+    still: NDArray[np.bool_]
     zooms: bool = False
     zoom_sd: float = WIDEST_SD
     nodal: bool = False
@@ -143,6 +146,7 @@ def new_model(tracks: Tracks, whitening: Array, size: tuple[int, int], focal_px:
         placed=np.zeros(m, dtype=bool),
         usable=np.ones(len(tracks.track), dtype=bool),
         times=np.arange(n, dtype=np.float64),
+        still=np.ones(m, dtype=bool),
     )
 
 

@@ -8,13 +8,15 @@ most of the picture over most of the shot is the still scene: an actor in close-
 but not more of the picture. Its geometries are then fitted once more to its own tracks only, and a track is left out
 when it breaks them in the pairs that it lives through, wide pairs counting for more.
 
+Once cameras are known, what was left out is tested again: with them a track must have one place in space.
+
 Sources: Torr, Geometric motion segmentation and model selection (1998); Hartley and Zisserman, Multiple View Geometry
 (2004), section 11.4 (Sampson's distance).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 from ..errors import DegenerateMotion
 from ..geometry.two_view import FrameIndex, Pair
 from ..types import Tracks
+from .model import Model, least_views, place_points
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -39,9 +42,15 @@ _MOST_GROUPS = 4
 _LEAST_GROUP = 12
 # share of a pair's tracks that must be left over to look for another group among them
 _LEAST_LEFT = 0.08
+# the picture's area is counted in cells of a grid
 _CELLS = (8, 5)
 # a track moves when it breaks the scene's geometry in so much of what it is tested in
 _MOVING_SHARE = 0.4
+# what was left out comes back when it fits the cameras as well as this share of the still tracks does
+_TAKE_BACK = 0.8
+# a track on its own among still ones is no moving object
+_NEIGHBOURS = 6
+_AMID_SHARE = 0.5
 # below this share of the tracks no group is the scene; chains as good as this share of the best are its rivals
 _LEAST_STILL = 0.35
 _RIVAL = 0.8
@@ -77,6 +86,80 @@ class Motion:
             "Two parts of the picture move differently and each explains about as much of it: the camera was solved "
             "from the one that covers more. If that is the one that moves by itself, mask it out.",
         )
+
+
+def still_only(tracks: Tracks, still: Mask) -> Tracks:
+    """The observations of the still tracks (T,), under the numbers that the tracks have among all."""
+    keep = still[tracks.track]
+    return Tracks(
+        track=tracks.track[keep],
+        frame=tracks.frame[keep],
+        xy=tracks.xy[keep],
+        covariance=tracks.covariance[keep],
+        n_frames=tracks.n_frames,
+    )
+
+
+def leave_out(model: Model, still: Mask) -> Model:
+    """The model without the tracks that move."""
+    return replace(
+        model, still=still, usable=model.usable & still[model.tracks.track], placed=model.placed & still
+    )
+
+
+def take_back(model: Model) -> Model:
+    """The model with those tracks among the still ones again that were left out and need not have been.
+
+    These are the tracks that have one place in space, seen from the model's cameras, and the tracks that broke the
+    scene's geometry on their own: an object moves as a patch of the picture. What breaks it amid tracks that obey it
+    lies on an outline, over which two surfaces slide, and the final adjustment weighs such tracks by their residuals.
+
+    Parameters
+    ----------
+    model : Model
+        All posed and adjusted; cameras and lens may be rough.
+
+    Returns
+    -------
+    Model
+    """
+    if model.still.all():
+        return model
+    out = ~model.still
+    tried = replace(model, usable=model.usable | out[model.tracks.track])
+    tried = place_points(tried, out, least_views(model))
+    rows = tried.rows(tried.posed)
+    error, depth = tried.errors_px(rows)
+    track = tried.tracks.track[rows]
+    count = np.maximum(np.bincount(track, minlength=len(out)), 1)
+    rms = np.sqrt(np.bincount(track, weights=error**2, minlength=len(out)) / count)
+    front = np.bincount(track, weights=depth <= 0, minlength=len(out)) == 0
+    known = model.placed & model.still
+    if not known.any():
+        return model
+    back = tried.placed & (front | model.nodal) & (rms <= np.quantile(rms[known], _TAKE_BACK))
+    still = model.still | back
+    still |= ~_amid(model.tracks, ~still)
+    return leave_out(tried, still)
+
+
+def _amid(tracks: Tracks, out: Mask) -> Mask:
+    """Those (T,) of the tracks of a mask (T,) that have more of their like around them, in the middle of their lives."""
+    starts = np.searchsorted(tracks.track, np.arange(tracks.n_tracks + 1))
+    middle = (starts[:-1] + starts[1:]) // 2
+    asked = np.flatnonzero(out)
+    index = FrameIndex(tracks)
+    amid = np.zeros_like(out)
+    for frame in np.unique(tracks.frame[middle[asked]]):
+        here = asked[tracks.frame[middle[asked]] == frame]
+        rows = index.rows(int(frame))
+        if len(rows) <= _NEIGHBOURS:
+            continue
+        square = ((tracks.xy[middle[here], None] - tracks.xy[rows]) ** 2).sum(axis=2)
+        nearest = rows[np.argpartition(square, _NEIGHBOURS, axis=1)[:, : _NEIGHBOURS + 1]]
+        # the track is its own neighbour
+        amid[here] = out[tracks.track[nearest]].sum(axis=1) - 1 >= _AMID_SHARE * _NEIGHBOURS
+    return amid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +207,8 @@ def find_motion(tracks: Tracks, size: tuple[int, int]) -> Motion:
     votes = chains[best]
     others = [supports[i] for i in range(len(chains)) if i != best and _apart(votes, chains[i])]
     near = [_Tested(pair=pair, gap=gap, groups=[]) for gap in gaps[1:] for pair, gap in _pairs(index, tracks.n_frames, gap)]
-    still, tested = _retested([*wide, *near], votes)
+    broken, tested = _broken([*wide, *near], votes)
+    still = broken < _MOVING_SHARE
     if tested.any() and still[tested].mean() < _LEAST_STILL:
         raise _crowd()
     return Motion(still=still, rival=max(others, default=0.0) / supports[best])
@@ -224,8 +308,8 @@ def _apart(a: Array, b: Array) -> bool:
     return bool(both < 0.5 * min((a > 0).sum(), (b > 0).sum()))
 
 
-def _retested(pairs: list[_Tested], votes: Array) -> tuple[Mask, Mask]:
-    """Masks (T,): tracks that obey the still scene's own geometry, and those that were tested."""
+def _broken(pairs: list[_Tested], votes: Array) -> tuple[Array, Mask]:
+    """Share (T,) of a track's pairs, by width, in which it breaks the scene's own geometry; which tracks have any."""
     broken, weight = np.zeros(len(votes)), np.zeros(len(votes))
     for tested in pairs:
         ids = tested.pair.tracks
@@ -233,12 +317,11 @@ def _retested(pairs: list[_Tested], votes: Array) -> tuple[Mask, Mask]:
         if member.sum() < _LEAST_GROUP:
             continue
         F, _ = cv2.findFundamentalMat(
-            tested.pair.xy_first[member], tested.pair.xy_second[member], cv2.USAC_ACCURATE, _FITS_PX, 0.999, 500
+            tested.pair.xy_first[member], tested.pair.xy_second[member], cv2.USAC_MAGSAC, _FITS_PX, 0.999, 500
         )
         if F is None or F.shape != (3, 3):
             continue
         distance = _sampson(F, tested.pair.xy_first, tested.pair.xy_second)
         weight[ids] += tested.gap
         broken[ids] += tested.gap * (distance > _BREAKS_PX)
-    checked = weight > 0
-    return ~checked | (broken < _MOVING_SHARE * np.maximum(weight, 1)), checked
+    return broken / np.maximum(weight, 1), weight > 0
