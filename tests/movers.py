@@ -49,6 +49,7 @@ def with_movers(
     The points of the scene's mover tracks are where the mover has them in the first frame.
     """
     n_frames = len(scene.R)
+    scene = _hidden(scene, movers)
     still = scene.tracks.n_tracks
     share = sum(mover.share for mover in movers)
     pieces = [(scene.tracks.track, scene.tracks.frame, scene.tracks.xy, scene.true_xy, scene.outlier)]
@@ -92,6 +93,32 @@ def with_movers(
         outlier=outlier,
     )
     return together, np.arange(first) >= still
+
+
+def _hidden(scene: Scene, movers: list[Mover]) -> Scene:
+    """The scene without what stands behind the movers; a track that is hidden for a while goes on as another."""
+    tracks = scene.tracks
+    place = np.einsum("nij,nj->ni", scene.R[tracks.frame], scene.points[tracks.track]) + scene.t[tracks.frame]
+    seen = np.ones(len(tracks.track), dtype=bool)
+    for mover in movers:
+        xy, depth = _seen_from(scene, _carried(mover, np.zeros(3), len(scene.R)))
+        radius = 0.8 * mover.size * scene.lens[0] / np.maximum(depth, 0.1)
+        near = np.linalg.norm(scene.true_xy - xy[tracks.frame], axis=1) < radius[tracks.frame]
+        seen &= ~(near & (place[:, 2] > depth[tracks.frame]) & (depth > 0)[tracks.frame])
+    rows = np.flatnonzero(seen)
+    broken = (np.diff(tracks.track[rows]) != 0) | (np.diff(tracks.frame[rows]) != 1)
+    run = np.concatenate([[0], np.cumsum(broken)])
+    keep = np.bincount(run)[run] >= 3
+    rows, first, track = rows[keep], *np.unique(run[keep], return_index=True, return_inverse=True)[1:]
+    return replace(
+        scene,
+        points=scene.points[tracks.track[rows[first]]],
+        tracks=replace(
+            tracks, track=track, frame=tracks.frame[rows], xy=tracks.xy[rows], covariance=tracks.covariance[rows]
+        ),
+        true_xy=scene.true_xy[rows],
+        outlier=scene.outlier[rows],
+    )
 
 
 def _carried(mover: Mover, inside: Array, n_frames: int) -> Array:
