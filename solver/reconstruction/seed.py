@@ -56,8 +56,8 @@ CORNER_DISTORTION_SD = 0.12
 _OUTLIER_COST = 18.0
 
 
-def choose_pair(tracks: FrameIndex, n_frames: int) -> Pair:
-    """The pair of frames that promises most: much parallax, many shared tracks.
+def choose_pairs(tracks: FrameIndex, n_frames: int, count: int = 1) -> list[Pair]:
+    """The pairs of frames that promise most, each with another first frame: much parallax, many shared tracks.
 
     A short baseline fits every focal length equally well, so parallax counts as much as the number of tracks.
 
@@ -68,9 +68,11 @@ def choose_pair(tracks: FrameIndex, n_frames: int) -> Pair:
     DegenerateMotion
         If no pair shows parallax.
     """
-    best: Pair | None = None
-    best_score, most_shared, most_parallax = 0.0, 0, 0.0
+    found: list[tuple[float, Pair]] = []
+    most_shared, most_parallax = 0, 0.0
     for first in np.unique(np.linspace(0, n_frames - 2, 9).astype(int)):
+        best: Pair | None = None
+        best_score = 0.0
         gap = max(1, n_frames // 64)
         while first + gap < n_frames:
             pair = tracks.pair(int(first), int(first) + gap)
@@ -83,14 +85,16 @@ def choose_pair(tracks: FrameIndex, n_frames: int) -> Pair:
             if parallax > _LEAST_PARALLAX_PX and score > best_score:
                 best, best_score = pair, score
             gap = max(gap + 1, int(gap * 1.5))
-    if best is None and most_shared < _LEAST_SHARED:
+        if best is not None:
+            found.append((best_score, best))
+    if not found and most_shared < _LEAST_SHARED:
         raise _too_few(most_shared)
-    if best is None:
+    if not found:
         raise DegenerateMotion(
             f"The camera shows no parallax ({most_parallax:.1f} px at the most): it stands still or only turns, so "
             "that no depth or camera path can be found. Use a shot in which the camera moves through space."
         )
-    return best
+    return [pair for _, pair in sorted(found, key=lambda pair: -pair[0])[:count]]
 
 
 def widest_pair(tracks: FrameIndex, n_frames: int) -> Pair:
@@ -155,7 +159,7 @@ def lens_sd(focal: float = np.inf, principal: float = np.inf, distortion: Array 
 
 
 def seed(model: Model, index: FrameIndex) -> Model:
-    """The best start over all focal lengths.
+    """The best start over all focal lengths, from the pair of frames that promises most.
 
     Parameters
     ----------
@@ -172,9 +176,32 @@ def seed(model: Model, index: FrameIndex) -> Model:
     Raises
     ------
     TooFewTracks, DegenerateMotion
-        See `choose_pair`; also when no start can be adjusted.
+        See `choose_pairs`; also when no start can be adjusted.
     """
-    pair = widest_pair(index, model.tracks.n_frames) if model.nodal else choose_pair(index, model.tracks.n_frames)
+    return seeds(model, index, 1)[0]
+
+
+def seeds(model: Model, index: FrameIndex, count: int) -> list[Model]:
+    """As `seed`, the best starts of so many pairs of frames.
+
+    Raises
+    ------
+    TooFewTracks, DegenerateMotion
+        When no pair gives any.
+    """
+    n = model.tracks.n_frames
+    pairs = [widest_pair(index, n)] if model.nodal else choose_pairs(index, n, count)
+    found = [start for pair in pairs if (start := _best_start(model, pair)) is not None]
+    if not found:
+        raise DegenerateMotion(
+            "No two frames of the shot have a consistent relative pose: too much of the picture moves by itself, or "
+            "the camera only turns. Use a shot in which the camera moves through a still scene."
+        )
+    return found
+
+
+def _best_start(model: Model, pair: Pair) -> Model | None:
+    """The start from a pair whose adjustment explains the tracks best."""
     window = np.unique(np.linspace(pair.first, pair.second, _WINDOW_FRAMES).round().astype(int))
     chosen = np.zeros_like(model.placed)
     chosen[pair.tracks[:: max(1, len(pair.tracks) // _MOST_TRACKS)]] = True
@@ -185,10 +212,7 @@ def seed(model: Model, index: FrameIndex) -> Model:
     ]
     tried = [_adjusted(start, window, chosen, _FIRST_ITERATIONS) for start in starts if start is not None]
     if not tried:
-        raise DegenerateMotion(
-            "No two frames of the shot have a consistent relative pose: too much of the picture moves by itself, or "
-            "the camera only turns. Use a shot in which the camera moves through a still scene."
-        )
+        return None
     promising = sorted(tried, key=lambda attempt: attempt[1])[:_PROMISING]
     settled = [_adjusted(start, window, chosen, _ITERATIONS) for start, _ in promising]
     return normalised(min(settled, key=lambda attempt: attempt[1])[0])
