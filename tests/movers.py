@@ -55,7 +55,7 @@ def with_movers(
     pieces = [(scene.tracks.track, scene.tracks.frame, scene.tracks.xy, scene.true_xy, scene.outlier)]
     points, first = [scene.points], still
     for mover in movers:
-        wanted = int(round(still * mover.share / (1 - share)))
+        wanted = round(still * mover.share / (1 - share))
         found: list[tuple[Array, Array, Array, Array, NDArray[np.bool_]]] = []
         count = 0
         while count < wanted:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from ..geometry.rotation import rotation_matrix
 from .gauge import gauge_directions
+from .geodesic import PROBE, bent
 from .normal_equations import assemble, point_step, reduce, structure
 from .priors import Priors
 from .residuals import FOCAL, Array, Linearisation, Observations, State, camera_points, linearise, residuals
@@ -26,6 +28,8 @@ _LARGEST_DAMPING = 1e8
 _LARGEST_ZOOM = 4.0
 # a step that gains less than this share of the cost is near the optimum
 _NEAR = 0.003
+# a step that the first damping still shortens by more than this does not say that there is nothing to gain
+_FREE_DAMPING = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,28 +124,6 @@ def moved(state: State, pose_step: Array, shared_step: Array, options: BundleOpt
     )
 
 
-def stretched(state: State, alpha: float) -> tuple[State, Array, Array]:
-    """`state` with a longer lens (by `alpha`) and all that lies along the mean optical axis farther by as much.
-
-    Cameras that all look the same way see no difference: this is the long valley in which the focal length of a shot
-    with little rotation lies. It is curved in the adjusted parameters, so that straight steps along it are short.
-
-    Returns
-    -------
-    state : State
-        Points not of unit length.
-    shift : ndarray of shape (C, 3), of t
-    shift_world : ndarray of shape (P, 4), of X
-    """
-    axis = state.R[:, 2].mean(axis=0)
-    axis /= np.linalg.norm(axis)
-    centre = -np.einsum("fji,fj->fi", state.R, state.t)
-    shift = -np.einsum("fij,fj->fi", state.R, (alpha - 1) * (centre @ axis)[:, None] * axis)
-    shift_world = np.zeros_like(state.X)
-    shift_world[:, :3] = (alpha - 1) * (state.X[:, :3] @ axis)[:, None] * axis
-    return replace(state, t=state.t + shift, X=state.X + shift_world), shift, shift_world
-
-
 def adjust(
     state: State,
     observations: Observations,
@@ -172,54 +154,63 @@ def adjust(
     s = structure(observations, len(state.R), len(state.X))
     free = np.array(options.free_lens, dtype=np.int64)
     basis = options.basis(len(state.R))
-    n_pose = 6 * len(state.R)
-    along_valley = options.free_lens[:1] == (FOCAL,) and not options.nodal and options.priors.poses is None
+    camera, point = observations.camera, observations.point
     cost = _cost(state, observations, options)
-    damping, growth, iteration, converged, near = 1e-4, 2.0, 0, False, False
+    damping, growth, iteration, converged, near, refused = 1e-4, 2.0, 0, False, False, False
     for iteration in range(1, options.iterations + 1):
         if tick is not None:
             tick(iteration)
         lin = linearise(state, observations)
-        by_shared = options.by_shared(lin, observations.camera)
-        eq = assemble(lin, robust_weight(lin.residual, options.cauchy), by_shared, s, near)
+        by_shared = options.by_shared(lin, camera)
+        weight = robust_weight(lin.residual, options.cauchy)
+        eq = assemble(lin, weight, by_shared, s, near)
         options.priors.add(eq, state, free, basis)
         while True:
             reduced = reduce(eq, s, observations, damping)
             hold_gauge(reduced.S, state, options)
             try:
-                step = cho_solve(cho_factor(reduced.S, check_finite=False), reduced.side, check_finite=False)
+                solve = partial(cho_solve, cho_factor(reduced.S, check_finite=False), check_finite=False)
+                step = solve(reduced.side)
             except LinAlgError:
                 step = np.full(len(reduced.side), np.nan)
             if np.isfinite(step).all():
-                b = point_step(eq, reduced, s, observations, step)
-                world_step = np.matmul(lin.basis, b[:, :, None])[:, :, 0]
-                candidate = moved(state, step[:n_pose].reshape(-1, 6), step[n_pose:], options, world_step)
-                new_cost = _cost(candidate, observations, options)
-                if new_cost >= cost and along_valley and abs(step[n_pose] / state.lens[FOCAL]) < 0.5:
-                    # the same step to first order, along the valley of the focal length
-                    base, shift, shift_world = stretched(state, 1 + float(step[n_pose] / state.lens[FOCAL]))
-                    pose = step[:n_pose].reshape(-1, 6).copy()
-                    pose[:, 3:] -= shift
-                    left = b - np.matmul(shift_world[:, None, :], lin.basis)[:, 0]
-                    world_step = np.matmul(lin.basis, left[:, :, None])[:, :, 0]
-                    candidate = moved(base, pose, step[n_pose:], options, world_step)
+                points = point_step(eq, reduced, s, camera, step)
+                candidate = None
+                if refused or options.zoom_basis is not None:
+                    ahead = residuals(_moved(state, PROBE * step, PROBE * points, lin, options), observations)
+                    curvature = weight * np.maximum(weight, 0.5) if near else weight
+                    bent_step, bent_points = bent(
+                        step, points, ahead, lin, by_shared, curvature, eq, reduced, s, camera, point, solve
+                    )
+                    candidate = _moved(state, bent_step, bent_points, lin, options)
+                    new_cost = _cost(candidate, observations, options)
+                if candidate is None or new_cost >= cost:
+                    candidate = _moved(state, step, points, lin, options)
                     new_cost = _cost(candidate, observations, options)
                 if new_cost < cost:
                     break
-            damping, growth = damping * growth, growth * 2
+            damping, growth, refused = damping * growth, growth * 2, True
             if damping > _LARGEST_DAMPING:
                 break
         if damping > _LARGEST_DAMPING:
             converged = True  # no step lowers the cost
             break
         gain, state, cost = cost - new_cost, candidate, new_cost
+        limited = damping > _FREE_DAMPING and not refused
         damping, growth = max(damping / 5, 1e-10), 2.0
         near = gain < _NEAR * cost
-        if gain < max(options.tolerance, options.relative_tolerance * cost):
+        if gain < max(options.tolerance, options.relative_tolerance * cost) and not limited:
             converged = True
             break
     weight = robust_weight(residuals(state, observations), options.cauchy)
     return Adjustment(state=state, cost=cost, weight=weight, iterations=iteration, converged=converged)
+
+
+def _moved(state: State, step: Array, points: Array, lin: Linearisation, options: BundleOptions) -> State:
+    """`state` after steps of poses and what they share (6 C + L,), and of points in their tangent spaces (P, 3)."""
+    n_pose = 6 * len(state.R)
+    world = np.matmul(lin.basis, points[:, :, None])[:, :, 0]
+    return moved(state, step[:n_pose].reshape(-1, 6), step[n_pose:], options, world)
 
 
 def hold_gauge(S: Array, state: State, options: BundleOptions) -> Array:

@@ -226,12 +226,32 @@ def _inverse_lower(L: Array) -> Array:
     return out
 
 
-def point_step(eq: NormalEquations, reduced: Reduced, s: Structure, observations: Observations, step: Array) -> Array:
+def point_step(eq: NormalEquations, reduced: Reduced, s: Structure, camera: NDArray[np.int64], step: Array) -> Array:
     """db (P, 3) for the step of poses and lens."""
     n_pose = 6 * s.n_cameras
-    pose_step = step[:n_pose].reshape(-1, 6)[observations.camera]
+    pose_step = step[:n_pose].reshape(-1, 6)[camera]
     coupled = np.matmul(pose_step[:, None, :], eq.pose_point)[:, 0, :]
     side = -eq.point_gradient - np.add.reduceat(coupled, s.starts, axis=0)
     if eq.lens_point.shape[1]:
         side -= np.einsum("l,plk->pk", step[n_pose:], eq.lens_point)
     return np.asarray(np.matmul(reduced.V_inverse, side[:, :, None])[:, :, 0])
+
+
+def shared_side(
+    eq: NormalEquations,
+    reduced: Reduced,
+    s: Structure,
+    camera: NDArray[np.int64],
+    point: NDArray[np.int64],
+    gradient: Array,
+    points: Array,
+) -> Array:
+    """The right side of the reduced equations for another gradient: of poses and lens (6 C + L,), of points (P, 3)."""
+    y = np.matmul(reduced.V_inverse, points[:, :, None])[:, :, 0]
+    coupled = np.matmul(eq.pose_point, y[point][:, :, None])[:, :, 0]
+    side = -gradient
+    for k in range(6):
+        side[k : 6 * s.n_cameras : 6] += np.bincount(camera, weights=coupled[:, k], minlength=s.n_cameras)
+    if eq.lens_point.shape[1]:
+        side[6 * s.n_cameras :] += np.einsum("plk,pk->l", eq.lens_point, y)
+    return side

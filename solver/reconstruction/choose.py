@@ -3,6 +3,9 @@
 A moving camera explains everything that a turning one does, and a zooming lens everything that a constant one does, so
 the freer one must earn its freedom: its cost has to fall by more than twice the number of unknowns that it adds, as in
 Torr, Geometric motion segmentation and model selection (1998).
+
+Most shots are solved at once, as a camera that moves and has one focal length. Where that fails or leaves doubts, the
+other kinds are tried from many starts, on a part of the tracks, and the best of them is finished.
 """
 
 from __future__ import annotations
@@ -11,39 +14,42 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..bundle.adjust import robust_cost, stretched
 from ..bundle.covariance import Deviations
-from ..bundle.residuals import FOCAL, reprojection_errors
 from ..errors import DegenerateMotion, SolverError
 from ..geometry.two_view import FrameIndex
 from ..progress import Progress
 from ..types import Tracks
-from .finish import Finished, finish, frame_deviations, noise_scale
-from .grow import adjust_keyframes, grow
+from .explore import Sketch, filled_in, flattened, sketched
+from .finish import Finished, finish, finishing_options, frame_deviations, reweighted
+from .grow import grow
+from .misfit import misfit, plain_noise, unknowns
 from .model import Model, new_model, normalised, whitening_of
-from .moving import find_motion, leave_out, still_only, take_back
+from .moving import Motion, find_motion, leave_out, still_only, take_back
 from .seed import seed
 
 # added to each observation while the lens is rough: what distortion not yet known does to a patch's neighbours
 _EARLY_DEVIATION_PX = 0.2
-# below this angle between the first and the last ray to a point, the tracks may be those of a camera that only turns
-_NODAL_ANGLE_DEG = 1.5
+# the parallax, as a share of the picture's larger side, below which the tracks may be those of a camera that only turns
+_NODAL_PARALLAX = 0.006
 # how many times its deviation, for each unknown, a zoom must reach, and how much it must change the focal length
 _ZOOM_SIGMAS = 3.5
 _ZOOM_LEAST = 0.003
-# a constant focal length that is less certain than this may be a zoom that looks like a move
+# a focal length that is less certain than this may be that of another valley; than the second, of another kind of lens
+_DOUBTFUL = 0.02
 _UNCERTAIN = 0.05
-# focal length over the picture's larger side: from 140 degrees to 3
-_POSSIBLE_FOCAL = (0.18, 20.0)
+# below this share of the observations that fit, what was solved may be what moves in front of the scene
+_LEAST_KEPT = 0.75
+# a principal point so far from the middle, as a share of the picture's sides, is that of a crop or of a wrong solve
+_OFF_CENTRE = 0.06
+# below the first share of fitting observations, what moves by itself is sought; few moving tracks do not matter
+_WELL_KEPT = 0.9
+_MOVING_SHARE = 0.02
+# focal length over the picture's larger side: from 120 degrees to 3
+_POSSIBLE_FOCAL = (0.28, 20.0)
 # gain in cost for each unknown that a freer camera adds
 _GAIN = 2.0
-# a jump along the valley, how long to settle after it, and the focal lengths, over the picture's larger side, to try
-_VALLEY_STEP = 1.4
-_VALLEY_ITERATIONS = 15
-_FOCAL_RANGE = (0.3, 8.0)
-# an observation that no camera explains
-_MISSING_COST = 18.0
-_CAUCHY = 2.5
+# iterations of one adjustment of a first attempt: more do not settle it
+_FIRST_ITERATIONS = 45
 
 
 def reconstruct(tracks: Tracks, size: tuple[int, int], times: np.ndarray, progress: Progress) -> Finished:
@@ -62,91 +68,122 @@ def reconstruct(tracks: Tracks, size: tuple[int, int], times: np.ndarray, progre
     SolverError
         If no kind of camera explains the tracks.
     """
-    motion = find_motion(tracks, size)
-    index = FrameIndex(still_only(tracks, motion.still))
+    index = FrameIndex(tracks)
     model = replace(
         new_model(tracks, _early_whitening(tracks), size, float(max(size))), times=np.asarray(times, dtype=np.float64)
     )
-    attempts = _Attempts(leave_out(model, motion.still), index)
-    best = moving = attempts.make(progress.part(0.0, 0.6), nodal=False, zooms=False)
-    if moving is None or parallax_deg(moving.model) < _NODAL_ANGLE_DEG:
-        best = _plainer(attempts.make(progress.part(0.6, 0.75), nodal=True, zooms=False), moving)
-    if best is None or _may_zoom(best):
-        zooming = attempts.make(progress.part(0.75, 1.0), nodal=best is not None and best.model.nodal, zooms=True)
-        if best is None and zooming is None:
-            zooming = attempts.make(progress.part(0.75, 1.0), nodal=True, zooms=True)
-        best = _plainer(best, zooming)
-    if best is None:
-        # the plainest camera that failed says it best
-        raise attempts.failures[-1] if isinstance(attempts.failures[-1], DegenerateMotion) else attempts.failures[0]
+    first: Finished | None = None
+    failures: list[SolverError] = []
+    try:
+        # the seed's own weights are those of the first frames only
+        start = replace(seed(model, index), whitening=model.whitening)
+        first = finish(grow(start, progress.part(0.05, 0.3)), progress.part(0.3, 0.5), _FIRST_ITERATIONS)
+    except SolverError as failure:
+        failures.append(failure)
+    if first is None or _doubtful(first):
+        motion = find_motion(tracks, size) if first is None or _kept(first) < _WELL_KEPT else None
+        second = _SecondLook(model, index, motion, progress.part(0.5, 1.0), failures)
+        first = second.best(first if first is not None and _possible(first) else None)
     progress(1.0, "Adjusting all frames")
-    return replace(best, model=normalised(best.model), reasons=motion.reasons)
+    return replace(first, model=normalised(first.model))
 
 
-class _Attempts:
-    """Solves of one set of tracks as different kinds of camera, and why some of them failed."""
+class _SecondLook:
+    """Other kinds of cameras, from many starts, and why some of them failed."""
 
-    def __init__(self, model: Model, index: FrameIndex) -> None:
-        self.model = model
-        self.index = index
-        self.failures: list[SolverError] = []
+    def __init__(
+        self, model: Model, index: FrameIndex, motion: Motion | None, progress: Progress, failures: list[SolverError]
+    ) -> None:
+        self.progress = progress
+        self.failures = failures
+        self.reasons = () if motion is None else motion.reasons
+        if motion is not None and motion.moving_share > _MOVING_SHARE:
+            model = leave_out(model, motion.still)
+            index = FrameIndex(still_only(model.tracks, motion.still))
+        self.model, self.index = model, index
 
-    def make(self, progress: Progress, *, nodal: bool, zooms: bool) -> Finished | None:
+    def best(self, first: Finished | None) -> Finished:
+        """The best camera of all kinds, the first attempt among them."""
+        sketch = self._sketch(0.0, nodal=False, zooms=False)
+        if sketch is None or _may_be_nodal(sketch.model):
+            sketch = _plainer(self._sketch(0.2, nodal=True, zooms=False), sketch)
+        if sketch is None or _sketch_may_zoom(sketch):
+            nodal = sketch is not None and sketch.model.nodal
+            zooming = self._sketch(0.3, nodal=nodal, zooms=True)
+            if zooming is None and sketch is None:
+                zooming = self._sketch(0.4, nodal=True, zooms=True)
+            if zooming is not None:
+                sketch = _plainer(_plainer(sketch, flattened(zooming)), zooming)
+        found = None
+        if sketch is not None:
+            try:
+                model = take_back(filled_in(self.model, sketch))
+                found = finish(model, self.progress.part(0.6, 1.0))
+                if not _possible(found):
+                    raise DegenerateMotion(
+                        "No lens that exists explains how the picture moves: too much of it moves by itself, or the "
+                        "camera hardly moves. Use a shot in which the camera moves through a still scene."
+                    )
+            except SolverError as failure:
+                self.failures.append(failure)
+                found = None
+        best = _better(first, found)
+        if best is None:
+            # the plainest camera that failed says it best
+            degenerate = [failure for failure in self.failures if isinstance(failure, DegenerateMotion)]
+            raise degenerate[-1] if degenerate else self.failures[0]
+        return replace(best, reasons=self.reasons)
+
+    def _sketch(self, begun: float, *, nodal: bool, zooms: bool) -> Sketch | None:
         model = replace(self.model, nodal=nodal, zooms=zooms)
         try:
-            # the seed's own weights are those of the first frames only
-            model = replace(seed(model, self.index), whitening=self.model.whitening)
-            model = take_back(grow(model, progress.part(0.1, 0.6)))
-            if zooms:
-                model = _best_along_valley(model)
-            found = finish(model, progress.part(0.6, 1.0))
-            share = found.model.state.focal_px / max(model.size)
-            if not (_POSSIBLE_FOCAL[0] < share.min() and share.max() < _POSSIBLE_FOCAL[1]):
-                raise DegenerateMotion(
-                    "No lens that exists explains how the picture moves: too much of it moves by itself, or the camera "
-                    "hardly moves. Use a shot in which the camera moves through a still scene."
-                )
-            return found
+            return sketched(model, self.index, self.progress.part(begun, begun + 0.2))
         except SolverError as failure:
             self.failures.append(failure)
             return None
 
 
-def _best_along_valley(model: Model) -> Model:
-    """The model, or the same with a much longer or shorter lens where that explains the tracks better.
-
-    A zoom seen with little rotation has a second valley: depth, dolly and zoom all stretched. Steps do not lead out of
-    it, a jump does.
-    """
-    scale = noise_scale(_plain_weights(model))
-    best = adjust_keyframes(model, _VALLEY_ITERATIONS)
-    cost = _misfit(best, scale)
-    for factor in (_VALLEY_STEP, 1 / _VALLEY_STEP):
-        while True:
-            lens = best.state.lens.copy()
-            lens[FOCAL] *= factor
-            state = best.state if model.nodal else stretched(best.state, factor)[0]
-            X = state.X / np.sqrt((state.X**2).sum(axis=1))[:, None]
-            tried = adjust_keyframes(replace(best, state=replace(state, X=X, lens=lens)), _VALLEY_ITERATIONS)
-            tried_cost = _misfit(tried, scale)
-            if (
-                tried_cost > cost * (1 - 1e-3)
-                or not _FOCAL_RANGE[0] < tried.state.lens[FOCAL] / max(model.size) < _FOCAL_RANGE[1]
-            ):
-                break
-            best, cost = tried, tried_cost
-    return best
+def _possible(found: Finished) -> bool:
+    """Whether there are such lenses."""
+    share = found.model.state.focal_px / max(found.model.size)
+    return bool(_POSSIBLE_FOCAL[0] < share.min() and share.max() < _POSSIBLE_FOCAL[1])
 
 
 def _early_whitening(tracks: Tracks) -> np.ndarray:
     return whitening_of(tracks.covariance + _EARLY_DEVIATION_PX**2 * np.eye(2))
 
 
-def _may_zoom(found: Finished) -> bool:
-    """Whether the data ask for a focal length that changes, or do not tell a constant one."""
-    _, sd = frame_deviations(found.model, found.frames, found.options, probe_zoom=True)
-    if float(np.median(sd.log_focal)) > _UNCERTAIN:
+def _doubtful(found: Finished) -> bool:
+    """Whether another start or another kind of camera may explain the tracks better."""
+    if not found.converged or not _possible(found) or _may_be_nodal(found.model):
         return True
+    model = found.model
+    off_centre = np.abs(model.lens.principal_point / np.array(model.size) - 0.5).max()
+    if off_centre > _OFF_CENTRE or _kept(found) < _LEAST_KEPT:
+        return True
+    _, sd = frame_deviations(found.model, found.frames, found.options, probe_zoom=True)
+    return float(np.median(sd.log_focal)) > _DOUBTFUL or _asks_for_zoom(sd)
+
+
+def _may_be_nodal(model: Model) -> bool:
+    parallax_px = np.radians(parallax_deg(model)) * float(np.median(model.state.focal_px[model.posed]))
+    return bool(parallax_px < _NODAL_PARALLAX * max(model.size))
+
+
+def _kept(found: Finished) -> float:
+    """Share of the observations in posed frames that the solve kept."""
+    model = found.model
+    return float(model.rows(model.posed).sum() / max(int(model.posed[model.tracks.frame].sum()), 1))
+
+
+def _sketch_may_zoom(sketch: Sketch) -> bool:
+    """Whether the data ask for a focal length that changes, or do not tell a constant one."""
+    model = reweighted(sketch.model, by_track=False)
+    _, sd = frame_deviations(model, model.posed, finishing_options(model), probe_zoom=True)
+    return float(np.median(sd.log_focal)) > _UNCERTAIN or _asks_for_zoom(sd)
+
+
+def _asks_for_zoom(sd: Deviations) -> bool:
     return zoom_evidence(sd) > _ZOOM_SIGMAS and float(np.sqrt((sd.probe_step**2).sum())) > _ZOOM_LEAST
 
 
@@ -156,36 +193,24 @@ def zoom_evidence(sd: Deviations) -> float:
     return float(np.sqrt(max(chi2, 0.0) / len(sd.probe_step)))
 
 
-def _plainer(plain: Finished | None, free: Finished | None) -> Finished | None:
-    """The plainer of two solves unless the freer one explains enough more."""
+def _plainer(plain: Sketch | None, free: Sketch | None) -> Sketch | None:
+    """The plainer of two sketches unless the freer one explains enough more."""
     if plain is None or free is None:
         return plain or free
-    scale = min(noise_scale(_plain_weights(found.model)) for found in (plain, free))
-    gain = _misfit(plain.model, scale) - _misfit(free.model, scale)
-    return free if gain > _GAIN * (_unknowns(free) - _unknowns(plain)) else plain
+    return free if _gain(plain.model, free.model) > _GAIN * (unknowns(free.model) - unknowns(plain.model)) else plain
 
 
-def _plain_weights(model: Model) -> Model:
-    return replace(model, whitening=whitening_of(model.tracks.covariance))
+def _better(first: Finished | None, second: Finished | None) -> Finished | None:
+    """The better explanation of the tracks that the second counts as still, the first unless the second is more so."""
+    if first is None or second is None:
+        return first or second
+    plain = replace(first.model, still=second.model.still)
+    return second if _gain(plain, second.model) > _GAIN * (unknowns(second.model) - unknowns(plain)) else first
 
 
-def _misfit(model: Model, scale: float) -> float:
-    """Robust cost of every observation, with what is not explained at all at a fixed price."""
-    model = replace(_plain_weights(model), usable=np.ones_like(model.usable))
-    rows = model.rows(model.posed)
-    observations = model.observations(rows)
-    error = reprojection_errors(model.state, observations)
-    whitened = np.matmul(observations.whitening, error[:, :, None])[:, :, 0] / scale
-    square = np.minimum((whitened**2).sum(axis=1), 100.0)
-    return robust_cost(np.sqrt(square)[:, None], _CAUCHY) + _MISSING_COST * float((~rows).sum())
-
-
-def _unknowns(found: Finished) -> float:
-    model = found.model
-    poses, points = float(model.posed.sum()), float(model.placed.sum())
-    lens = len(found.options.free_lens)
-    zoom = min(poses, float(np.ptp(model.times)) / 6 + 3) if model.zooms else 0.0
-    return (3 * poses + 2 * points if model.nodal else 6 * poses + 3 * points) + lens + zoom
+def _gain(plain: Model, free: Model) -> float:
+    scale = min(plain_noise(plain), plain_noise(free))
+    return misfit(plain, scale) - misfit(free, scale)
 
 
 def parallax_deg(model: Model) -> float:

@@ -50,6 +50,10 @@ _OUTLIER_SQUARED = 25.0
 # each adjustment: the share of the cost at which it stops, Cauchy's constant, whether tracks are weighed by their own
 # residuals. While the lens is rough it is the informative tracks that fit worst: weighing them down would keep it rough
 _ROUNDS = ((1e-4, 6.0, False), (2e-4, 2.5, True), (1e-6, 2.5, True))
+# a zoom settles along narrow valleys, in which little is gained at a time
+_ZOOM_TOLERANCE = 1e-6
+# of one adjustment
+_ITERATIONS = 100
 # a held parameter is freed when the data would move it by so many of its deviations
 _EVIDENCE_SIGMAS = {K3: 5.0, PRINCIPAL_X: 8.0, PRINCIPAL_Y: 8.0}
 # the same for a rolling shutter, whose readout must also be so many frames long to matter
@@ -86,7 +90,7 @@ class Finished:
     reasons: tuple[str, ...] = ()
 
 
-def finish(model: Model, progress: Progress) -> Finished:
+def finish(model: Model, progress: Progress, iterations: int | None = None) -> Finished:
     """Adjust everything.
 
     Parameters
@@ -94,14 +98,16 @@ def finish(model: Model, progress: Progress) -> Finished:
     model : Model
         From `grow`.
     progress : Progress
+    iterations : int or None
+        Give up, not converged, at the first adjustment that takes so many.
 
     Returns
     -------
     Finished
     """
     frames = keyframes(model.posed, MOST_ADJUSTED_FRAMES)
-    iterations = 0
-    free: tuple[int, ...] = (FOCAL, K1, K2) if model.posed.sum() >= _K2_FRAMES else (FOCAL, K1)
+    limit, iterations = iterations or _ITERATIONS, 0
+    free = _plain_lens(model)
     # what is wildly off goes first, or its cost would hide how much the rest still gains
     model = _reject(reweighted(model, by_track=False), np.inf)
     rounds, done, shutter_known = list(_ROUNDS), 0, False
@@ -123,6 +129,9 @@ def finish(model: Model, progress: Progress) -> Finished:
         if last:
             free = _with_evidence(model, frames, (*free, *shutter))
         options = _options(model, tuple(sorted({*free, *shutter})), tolerance, cauchy)
+        options = replace(
+            options, iterations=limit, relative_tolerance=min(tolerance, _ZOOM_TOLERANCE) if model.zooms else tolerance
+        )
         model, result = adjust_frames(model, frames, options, least_views(model), tick)
         iterations += result.iterations
         model = _pose_between(model, frames)
@@ -131,6 +140,8 @@ def finish(model: Model, progress: Progress) -> Finished:
         if not last:
             model = _reject(model, _REJECT_SIGMAS)
         rounds, done = rounds[1:], done + 1
+        if not result.converged and limit < _ITERATIONS:
+            break
     progress(1.0, "Adjusting all frames")
     return Finished(model=model, options=options, frames=frames, iterations=iterations, converged=result.converged)
 
@@ -167,6 +178,15 @@ def _with_evidence(model: Model, frames: NDArray[np.bool_], free: tuple[int, ...
     return tuple(sorted({*free, *told}))
 
 
+def finishing_options(model: Model) -> BundleOptions:
+    """How the last adjustment is done where the data ask for nothing more."""
+    return _options(model, _plain_lens(model), *_ROUNDS[-1][:2])
+
+
+def _plain_lens(model: Model) -> tuple[int, ...]:
+    return (FOCAL, K1, K2) if model.posed.sum() >= _K2_FRAMES else (FOCAL, K1)
+
+
 def _options(model: Model, free: tuple[int, ...], tolerance: float, cauchy: float) -> BundleOptions:
     sd = lens_sd(
         principal=_PRINCIPAL_SD * max(model.size),
@@ -175,7 +195,9 @@ def _options(model: Model, free: tuple[int, ...], tolerance: float, cauchy: floa
     mean = np.zeros(len(LENS_PARAMETERS))
     mean[[PRINCIPAL_X, PRINCIPAL_Y]] = np.array(model.size) / 2
     priors = Priors(lens_mean=mean, lens_sd=sd)
-    return BundleOptions(free_lens=free, priors=priors, iterations=100, relative_tolerance=tolerance, cauchy=cauchy)
+    return BundleOptions(
+        free_lens=free, priors=priors, iterations=_ITERATIONS, relative_tolerance=tolerance, cauchy=cauchy
+    )
 
 
 def noise_scale(model: Model) -> float:

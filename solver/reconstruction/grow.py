@@ -13,10 +13,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation, Slerp
 
 from ..bundle.adjust import BundleOptions
 from ..bundle.priors import Priors
-from ..bundle.residuals import READOUT, Array
+from ..bundle.residuals import FOCAL, K1, K2, READOUT, Array
 from ..geometry.resect import POSE, TURN, ZOOM, refine_poses
 from ..progress import Progress
 from .model import Model, adjust_frames, least_views, place_points
@@ -97,9 +98,11 @@ def _fill(model: Model) -> Model:
     missing = np.flatnonzero(inside & ~model.posed)
     if not len(missing):
         return _place_new(model)
-    nearest = posed[np.abs(missing[:, None] - posed[None]).argmin(axis=1)]
     R, t = model.state.R.copy(), model.state.t.copy()
-    R[missing], t[missing] = R[nearest], t[nearest]
+    centre = -np.einsum("fji,fj->fi", R[posed], t[posed])
+    R[missing] = Slerp(posed, Rotation.from_matrix(R[posed]))(missing).as_matrix()
+    between = np.stack([np.interp(missing, posed, column) for column in centre.T], axis=1)
+    t[missing] = -np.einsum("fij,fj->fi", R[missing], between)
     zoom = filled(model.state.zoom, model.posed, model.times)
     model = replace(model, state=replace(model.state, R=R, t=t, zoom=zoom))
     return _place_new(_posed(model, missing, None, True))
@@ -231,19 +234,27 @@ def keyframes(posed: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
     return mask
 
 
+def growing_options(model: Model) -> BundleOptions:
+    """How to adjust while a model grows."""
+    enough = model.posed.sum() >= _K2_FRAMES
+    free_lens, corner = ((FOCAL, K1, K2), WIDE_CORNER_SD) if enough else ((FOCAL, K1), CORNER_DISTORTION_SD)
+    sd = lens_sd(distortion=corner_prior(float(model.state.lens[FOCAL]), model.size, corner))
+    return BundleOptions(
+        free_lens=(*free_lens, READOUT) if model.rolling else free_lens,
+        priors=Priors(lens_mean=np.zeros(len(sd)), lens_sd=sd),
+        iterations=_ITERATIONS,
+        tolerance=1.0,
+        cauchy=_CAUCHY,
+    )
+
+
 def adjust_keyframes(model: Model, iterations: int = _ITERATIONS) -> Model:
-    """Adjust on keyframes with focal length and k1 free, then the frames between, then all points."""
-    focal = model.state.lens[0]
+    """Adjust on keyframes with the lens free as far as so many frames tell it, then the frames between, all points."""
     # tracks outlive a dozen frames; keyframes further apart would not share enough of them
     spacing_limit = int(np.ceil(model.posed.sum() / 6))
     mask = keyframes(model.posed, max(_KEYFRAMES, spacing_limit))
-    free_lens, corner = (
-        ((0, 3, 4), WIDE_CORNER_SD) if model.posed.sum() >= _K2_FRAMES else ((0, 3), CORNER_DISTORTION_SD)
-    )
-    if model.rolling:
-        model, free_lens = with_velocity(model), (*free_lens, READOUT)
-    priors = Priors(lens_mean=np.zeros(8), lens_sd=lens_sd(distortion=corner_prior(focal, model.size, corner)))
-    options = BundleOptions(free_lens=free_lens, priors=priors, iterations=iterations, tolerance=1.0, cauchy=_CAUCHY)
+    model = with_velocity(model) if model.rolling else model
+    options = replace(growing_options(model), iterations=iterations)
     model, _ = adjust_frames(model, mask, options, least_views(model))
     between = np.flatnonzero(model.posed & ~mask)
     if len(between):

@@ -10,6 +10,7 @@ from ..bundle.adjust import robust_cost
 from ..bundle.residuals import reprojection_errors
 from .finish import noise_scale
 from .model import Model, whitening_of
+from .zoom import KNOT_FRAMES
 
 # an observation that no camera explains
 _MISSING_COST = 18.0
@@ -23,24 +24,25 @@ def plain_noise(model: Model) -> float:
 
 
 def misfit(model: Model, scale: float) -> float:
-    """Robust cost of every observation for tracks with `scale` times the noise that they claim.
+    """Robust cost of every observation of a still track, for `scale` times the noise that the tracks claim.
 
     What is not explained at all, or was rejected, costs as much as it would: a model is not better for explaining less.
     """
-    model = replace(_plain_weights(model), usable=np.ones_like(model.usable))
+    still = model.still[model.tracks.track]
+    model = replace(_plain_weights(model), usable=still)
     rows = model.rows(model.posed)
     observations = model.observations(rows)
     error = reprojection_errors(model.state, observations)
     whitened = np.matmul(observations.whitening, error[:, :, None])[:, :, 0] / scale
     square = np.minimum((whitened**2).sum(axis=1), _LARGEST_SQUARE)
-    return robust_cost(np.sqrt(square)[:, None], _CAUCHY) + _MISSING_COST * float((~rows).sum())
+    return robust_cost(np.sqrt(square)[:, None], _CAUCHY) + _MISSING_COST * float((still & ~rows).sum())
 
 
-def unknowns(model: Model, free_lens: int = 0) -> float:
-    """Number of the unknowns of a model, with so many lens parameters."""
-    poses, points = float(model.posed.sum()), float(model.placed.sum())
-    zoom = min(poses, float(np.ptp(model.times)) / 6 + 3) if model.zooms else 0.0
-    return (3 * poses + 2 * points if model.nodal else 6 * poses + 3 * points) + free_lens + zoom
+def unknowns(model: Model) -> float:
+    """Number of the unknowns of a kind of camera, were all frames posed and all points placed."""
+    poses, points = float(len(model.posed)), float(len(model.placed))
+    zoom = min(poses, float(np.ptp(model.times)) / KNOT_FRAMES + 3) if model.zooms else 0.0
+    return (3 * poses + 2 * points if model.nodal else 6 * poses + 3 * points) + zoom
 
 
 def _plain_weights(model: Model) -> Model:

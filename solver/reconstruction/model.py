@@ -238,7 +238,7 @@ def in_full(model: Model, frame_ids: NDArray[np.int64], options: BundleOptions) 
     if not model.zooms:
         return options
     times = model.times[frame_ids]
-    priors = replace(options.priors, zoom=smoothness(times, model.zoom_sd))
+    priors = replace(options.priors, zoom=smoothness(times, model.zoom_sd, float(max(model.size))))
     return replace(options, zoom_basis=zoom_basis(times), priors=priors)
 
 

@@ -83,8 +83,10 @@ class Motion:
         if self.rival < _RIVAL:
             return ()
         return (
-            "Two parts of the picture move differently and each explains about as much of it: the camera was solved "
-            "from the one that covers more. If that is the one that moves by itself, mask it out.",
+            (
+                "Two parts of the picture move differently and each explains about as much of it: the camera was "
+                "solved from the one that covers more. If that is the one that moves by itself, mask it out."
+            ),
         )
 
 
@@ -102,9 +104,7 @@ def still_only(tracks: Tracks, still: Mask) -> Tracks:
 
 def leave_out(model: Model, still: Mask) -> Model:
     """The model without the tracks that move."""
-    return replace(
-        model, still=still, usable=model.usable & still[model.tracks.track], placed=model.placed & still
-    )
+    return replace(model, still=still, usable=model.usable & still[model.tracks.track], placed=model.placed & still)
 
 
 def take_back(model: Model) -> Model:
@@ -144,7 +144,7 @@ def take_back(model: Model) -> Model:
 
 
 def _amid(tracks: Tracks, out: Mask) -> Mask:
-    """Those (T,) of the tracks of a mask (T,) that have more of their like around them, in the middle of their lives."""
+    """Those (T,) of the tracks of a mask (T,) that have more of their like around them, midway through their lives."""
     starts = np.searchsorted(tracks.track, np.arange(tracks.n_tracks + 1))
     middle = (starts[:-1] + starts[1:]) // 2
     asked = np.flatnonzero(out)
@@ -206,7 +206,9 @@ def find_motion(tracks: Tracks, size: tuple[int, int]) -> Motion:
     best = int(np.argmax(supports))
     votes = chains[best]
     others = [supports[i] for i in range(len(chains)) if i != best and _apart(votes, chains[i])]
-    near = [_Tested(pair=pair, gap=gap, groups=[]) for gap in gaps[1:] for pair, gap in _pairs(index, tracks.n_frames, gap)]
+    near = [
+        _Tested(pair=pair, gap=gap, groups=[]) for gap in gaps[1:] for pair, gap in _pairs(index, tracks.n_frames, gap)
+    ]
     broken, tested = _broken([*wide, *near], votes)
     still = broken < _MOVING_SHARE
     if tested.any() and still[tested].mean() < _LEAST_STILL:

@@ -18,6 +18,8 @@ KNOT_FRAMES = 6.0
 # of the logarithm of the focal length, a frame^1.5: doubles in a quarter of a second
 WIDEST_SD = 0.02
 SMALLEST_SD = 2e-4
+# of the logarithm of a zoom's mean focal length about the picture's larger side
+_USUAL_SD = 0.7
 
 
 def zoom_basis(times: Array, knot_frames: float = KNOT_FRAMES) -> Array:
@@ -55,10 +57,13 @@ def changes_of_slope(times: Array) -> Array:
     return rows
 
 
-def smoothness(times: Array, sd: float) -> ZoomPrior:
-    """The prior of a zoom at times (C,)."""
-    rows = changes_of_slope(times) / sd
-    return ZoomPrior(rows=rows, target=np.zeros(len(rows)))
+def smoothness(times: Array, sd: float, usual_focal_px: float) -> ZoomPrior:
+    """The prior of a zoom at times (C,): how smooth it is, and that lenses are within a few times the usual one."""
+    n = len(times)
+    rows = np.concatenate([changes_of_slope(times) / sd, np.full((1, n), 1 / (n * _USUAL_SD))])
+    target = np.zeros(len(rows))
+    target[-1] = np.log(usual_focal_px) / _USUAL_SD
+    return ZoomPrior(rows=rows, target=target)
 
 
 def estimated_sd(times: Array, zoom: Array) -> float:

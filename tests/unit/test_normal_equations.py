@@ -63,7 +63,7 @@ def test_step_is_that_of_the_full_system(free: list[int], damping: float, near: 
     reduced = reduce(eq, s, observations, damping)
     S = np.triu(reduced.S) + np.triu(reduced.S, 1).T
     step = np.linalg.solve(S, reduced.side)
-    points = point_step(eq, reduced, s, observations, step)
+    points = point_step(eq, reduced, s, observations.camera, step)
     curvature = weight * np.maximum(weight, 0.5) if near else weight
     expected = dense_step(lin, weight, curvature, observations, n, m, free, damping)
     n_a = 6 * n + len(free)

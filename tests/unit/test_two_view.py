@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from solver.errors import DegenerateMotion, TooFewTracks
 from solver.geometry.two_view import FrameIndex, homography_residual, relative_pose
-from solver.reconstruction.seed import choose_pair
+from solver.reconstruction.seed import choose_pairs
 from tests.synthetic import make_scene
 
 
@@ -70,7 +70,7 @@ def test_parallax_is_what_a_plane_leaves() -> None:
 @pytest.mark.parametrize("motion", ["dolly", "orbit", "handheld", "forward"])
 def test_the_pair_has_parallax_and_enough_tracks(motion: str) -> None:
     scene = make_scene(motion, longest=25, rng=np.random.default_rng(6))
-    pair = choose_pair(FrameIndex(scene.tracks), 40)
+    (pair,) = choose_pairs(FrameIndex(scene.tracks), 40)
     assert len(pair.tracks) >= 40 and pair.second - pair.first >= 5
     both = scene.points[pair.tracks]
     rays = [both - scene.centre[frame] for frame in (pair.first, pair.second)]
@@ -81,12 +81,12 @@ def test_the_pair_has_parallax_and_enough_tracks(motion: str) -> None:
 def test_a_camera_that_only_turns_is_refused(noise_px: float) -> None:
     scene = make_scene("pan", noise_px=noise_px, rng=np.random.default_rng(7))
     with pytest.raises(DegenerateMotion, match=r"no parallax .* stands still or only turns"):
-        choose_pair(FrameIndex(scene.tracks), 40)
+        choose_pairs(FrameIndex(scene.tracks), 40)
 
 
 def test_too_few_tracks_are_refused_with_their_number() -> None:
     scene = make_scene("dolly", n_points=60, rng=np.random.default_rng(8))
     with pytest.raises(TooFewTracks) as caught:
-        choose_pair(FrameIndex(scene.tracks), 40)
+        choose_pairs(FrameIndex(scene.tracks), 40)
     assert 0 < caught.value.found < caught.value.needed == 40
     assert str(caught.value.found) in str(caught.value)
