@@ -22,6 +22,7 @@ from ..errors import LensUndetermined
 from ..lens import BrownConradyLens
 from .covariance import covariance
 from .edges import Edges
+from .gravity import MOST_PITCH, MOST_ROLL, roll_and_pitch
 from .likelihood import Lines
 from .refine import CENTRE, FOCAL, ROTATION, Frame, normal_equations, refine, start
 from .search import FOCAL_GRID, Candidate, candidates
@@ -50,9 +51,6 @@ _BEND_SIGMAS = 4.0
 _USUAL_CORNER_SHIFT = 0.01
 _LENS_ROUNDS = 4
 _SETTLED_FOCAL = 1e-3
-# a camera is not rolled by more than this, nor looks up or down by more, if an axis is to be called vertical; radians
-_MOST_ROLL = np.radians(25.0)
-_MOST_PITCH = np.radians(75.0)
 # a line is shown with the direction that it belongs to with this probability
 _BELONGS = 0.5
 
@@ -283,16 +281,13 @@ def _result(
     )
 
 
-def roll_and_pitch(up_cam: Array) -> tuple[Array, Array]:
-    """Roll and pitch (...), radians, of a camera in whose axes `up_cam` (..., 3) is up."""
-    return np.arctan2(up_cam[..., 0], -up_cam[..., 1]), np.arcsin(np.clip(up_cam[..., 2], -1, 1))
 
 
 def _upright(axes: Array) -> tuple[list[int], Array, bool]:
     """Order and signs of the columns that make them lead right, down and forward, and whether down is plausible."""
     signed = axes * np.where(axes[1] < 0, 1.0, -1.0)  # each with its end that is up in the picture
     roll, pitch = roll_and_pitch(signed.T)
-    able = (np.abs(roll) < _MOST_ROLL) & (np.abs(pitch) < _MOST_PITCH)
+    able = (np.abs(roll) < MOST_ROLL) & (np.abs(pitch) < MOST_PITCH)
     vertical = int(np.where(able, np.abs(pitch), np.inf).argmin()) if able.any() else int(np.abs(axes[1]).argmax())
     rest = [i for i in range(3) if i != vertical]
     forward = max(rest, key=lambda i: abs(axes[2, i]))

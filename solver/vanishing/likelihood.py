@@ -6,12 +6,14 @@ error of a segment is the angle a between it and g, at its middle: the middle an
 independent errors, so its variance is s^2 = angle_sd^2 + (offset_sd d_z / |g|)^2 + tau^2, where tau is how far things
 that are called parallel are from it.
 
-A segment belongs to one of the directions, a ~ N(0, s^2), or to none, with its angle anywhere in (-pi/2, pi/2). The
-log-likelihood of this mixture is counted from that of "none for all": what a picture without directions has is 0.
+A segment belongs to one of the directions, a following Student's distribution of scale s (things are nearly parallel
+more often than the normal distribution knows), or to none, with its angle anywhere in (-pi/2, pi/2). The log-likelihood
+of this mixture is counted from that of "none for all": what a picture without directions has is 0.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,6 +57,25 @@ class Lines:
             offset_sd=segments.offset_sd / side,
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Lines]) -> Lines:
+        """All lines of several."""
+        return cls(
+            middle=np.concatenate([part.middle for part in parts]),
+            direction=np.concatenate([part.direction for part in parts]),
+            angle_sd=np.concatenate([part.angle_sd for part in parts]),
+            offset_sd=np.concatenate([part.offset_sd for part in parts]),
+        )
+
+    def select(self, which: NDArray[np.int64]) -> Lines:
+        """The lines of some indices."""
+        return Lines(
+            middle=self.middle[which],
+            direction=self.direction[which],
+            angle_sd=self.angle_sd[which],
+            offset_sd=self.offset_sd[which],
+        )
+
     def about(self, centre: Array) -> Lines:
         """The same lines from another principal point (2,)."""
         return replace(self, middle=self.middle - centre) if centre.any() else self
@@ -74,7 +95,12 @@ def vanishing_of(directions: Array, phi: Array | float) -> Array:
 def errors(lines: Lines, vanishing: Array) -> tuple[Array, Array]:
     """Angles (..., N), radians, between lines and the way to vanishing points (..., 3), and their variances (..., N),
     without tau."""
-    v = vanishing[..., None, :]
+    return errors_each(lines, vanishing[..., None, :])
+
+
+def errors_each(lines: Lines, vanishing: Array) -> tuple[Array, Array]:
+    """As `errors`, each line with a vanishing point of its own: (..., N, 3)."""
+    v = vanishing
     gx, gy = v[..., 0] - v[..., 2] * lines.middle[:, 0], v[..., 1] - v[..., 2] * lines.middle[:, 1]
     square = np.maximum(gx * gx + gy * gy, 1e-12)
     ux, uy = lines.direction[:, 0], lines.direction[:, 1]
@@ -85,7 +111,12 @@ def errors(lines: Lines, vanishing: Array) -> tuple[Array, Array]:
 
 def densities(lines: Lines, vanishing: Array, tau: float) -> Array:
     """Density of each line's angle (..., N) if it belongs to the vanishing point, over that of any angle (1 / pi)."""
-    a, variance = errors(lines, vanishing)
+    return densities_each(lines, vanishing[..., None, :], tau)
+
+
+def densities_each(lines: Lines, vanishing: Array, tau: float) -> Array:
+    """As `densities`, each line with a vanishing point of its own: (..., N, 3)."""
+    a, variance = errors_each(lines, vanishing)
     variance = variance + tau**2
     return np.asarray(_T_SCALE / np.sqrt(variance) / (1 + a * a / (FREEDOM * variance)) ** (0.5 * (FREEDOM + 1)))
 

@@ -80,7 +80,7 @@ def candidates(lines: Lines, rng: np.random.Generator, focal_grid: Array = FOCAL
         for phi in focal_grid:
             first = v / (phi, phi, 1.0)
             first /= np.linalg.norm(first)
-            for second in _second_axes(line * (phi, phi, 1.0), free, first):
+            for second in second_axes(line * (phi, phi, 1.0), free, first):
                 axes.append(np.stack([first, second, np.cross(first, second)], axis=1))
                 phis.append(phi)
     frames, focal = np.array(axes), np.array(phis)
@@ -90,8 +90,21 @@ def candidates(lines: Lines, rng: np.random.Generator, focal_grid: Array = FOCAL
     ]
 
 
-def _second_axes(normal: Array, weight: Array, first: Array) -> list[Array]:
-    """Directions at right angles to `first` for which most planes (normals (N, 3)) hold them or their like."""
+def second_axes(normal: Array, weight: Array, first: Array) -> list[Array]:
+    """Directions at right angles to another with which most lines agree.
+
+    Parameters
+    ----------
+    normal : ndarray of shape (N, 3)
+        Of the planes through camera and line.
+    weight : ndarray of shape (N,)
+    first : ndarray of shape (3,)
+
+    Returns
+    -------
+    list of ndarray of shape (3,)
+        The best few; the third axis, at right angles to both, has half of the votes.
+    """
     e1 = np.cross(first, np.eye(3)[np.abs(first).argmin()])
     e1 /= np.linalg.norm(e1)
     e2 = np.cross(first, e1)
