@@ -1,8 +1,9 @@
 """Which way is up, from the straight lines of a shot whose camera is solved.
 
 Lens and rotation of each frame are known, so a direction of the world has one vanishing point in every picture, and all
-pictures vote together: for three directions at right angles, of which one is the vertical. Where a scene has no other
-right angles the two horizontal ones find few lines, and the vertical lines decide alone.
+pictures vote together: for three directions at right angles, of which one is the vertical. Where that is not clear (a
+scene with things that lie about), vertical lines decide alone; and where they say as much alone as all three directions
+together they have the last word, since streets and furniture meet at other angles too.
 
 A direction can be the vertical only if the camera is then held as cameras are: rolled little, looking neither straight
 up nor down. And it must be clearly ahead of all others. The same lines appear in every picture, so log-likelihoods
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..geometry.rotation import orthonormal, rotation_matrix
 from ..lens import BrownConradyLens
+from .covariance import SLACK
 from .search import ROUGH_SHARE, second_axes
 from .world_lines import WorldLines
 
@@ -28,7 +30,7 @@ _PAIRS = 1500
 # lines with which candidates are compared
 _SCORED = 600
 # directions to begin with, and of those that can be up
-_POINTS, _UPS = 8, 4
+_POINTS, _UPS = 8, 6
 _APART = np.radians(2.0)
 _STARTS = 6
 _TAU = np.radians(0.5)
@@ -40,6 +42,10 @@ _AROUND = 8
 # log-likelihood a picture by which the vertical must be ahead of any other direction. In shots without a vertical the
 # best is up to 2.5 ahead, in shots with one 14 and more
 _LEAST_LEAD = 8.0
+# the vertical lines decide alone if that makes the deviation so many times larger, or less
+_AS_MUCH = 1.5
+# and if there are at least so many a picture
+_ENOUGH_ALONE = 10
 # what is built vertical is so to about this, radians
 _PLUMB = np.radians(0.15)
 # lines whose planes lie within this angle of each other are one thing seen in several pictures, radians
@@ -108,23 +114,38 @@ def gravity(
     lines = WorldLines.of(pictures, R_cam_from_world, np.asarray(focal_px, np.float64), lens)
     if len(lines) < 2:
         return None
-    found = [frame for frame in _candidates(lines) if frame.up is not None]
+    best = _clear_best(lines, alone=False)
+    if best is None:
+        best = _clear_best(lines, alone=True)
+        if best is None:
+            return None
+        sd = _deviation(lines, best, _PLUMB)
+    else:
+        sd = _deviation(lines, best, SLACK)
+        vertical = _refine(lines, _frame(lines, best.axes, np.where(np.arange(3) == best.up, best.share, 0.0)), _ITERATIONS)
+        enough = vertical.share.sum() * len(lines) >= _ENOUGH_ALONE * len(pictures)
+        if enough and vertical.up is not None and (other := _deviation(lines, vertical, _PLUMB)) < _AS_MUCH * sd:
+            best, sd = vertical, other
+    return Gravity(up_world=best.vertical, sd=sd, n_lines=round(best.share.sum() * len(lines) / len(pictures)))
+
+
+def _clear_best(lines: WorldLines, *, alone: bool) -> _Frame | None:
+    """The best frame, or vertical alone, if it is clearly ahead of all others."""
+    found = _candidates(lines, alone)
     if not found:
         return None
     best = _refine(lines, max(found, key=lambda frame: frame.score), _ITERATIONS)
     if best.up is None or best.score - _best_elsewhere(lines, best, found) < _LEAST_LEAD:
         return None
-    return Gravity(
-        up_world=best.vertical, sd=_deviation(lines, best), n_lines=round(best.share.sum() * len(lines) / len(pictures))
-    )
+    return best
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Frame:
     """Three directions at right angles, the columns of `axes`, in the world.
 
-    `share` (3,) of the lines belong to each; `score` is the log-likelihood a picture; `up` is the column that can be the
-    vertical, or None.
+    `share` (3,) of the lines belong to each, 0 for one that is not looked for; `score` is the log-likelihood a picture;
+    `up` is the column that can be the vertical, or None.
     """
 
     axes: Array
@@ -143,14 +164,14 @@ def _frame(lines: WorldLines, axes: Array, share: Array) -> _Frame:
     """The axes with signs that make each point up in the pictures, and their score."""
     ups = -lines.R_pictures[:, 1].mean(axis=0)
     axes = axes * np.where(ups @ axes < 0, -1.0, 1.0)
-    able = _held_usually(lines, axes.T)
+    able = _held_usually(lines, axes.T) & (share > 0)
     roll = np.abs(roll_and_pitch((lines.R_pictures.mean(axis=0) @ axes).T)[0])
     up = int(np.where(able, roll, np.inf).argmin()) if able.any() else None
     total = 1 - share.sum() + share @ lines.densities(axes.T, _TAU)
     return _Frame(axes=axes, share=share, score=float(np.log(total).sum()) / len(lines.R_pictures), up=up)
 
 
-def _candidates(lines: WorldLines) -> list[_Frame]:
+def _candidates(lines: WorldLines, alone: bool) -> list[_Frame]:
     """The most likely frames, from directions that two lines share and what the others add to them."""
     few = lines.select(np.sort(np.argsort(lines.lines.angle_sd, kind="stable")[:_SCORED]))
     normal = few.normals_world
@@ -160,18 +181,33 @@ def _candidates(lines: WorldLines) -> list[_Frame]:
     size = np.linalg.norm(direction, axis=1)
     direction = direction[size > np.radians(1.0)] / size[size > np.radians(1.0)][:, None]
     density = few.densities(direction, _TAU)
-    frames = []
-    for some, count in ((np.full(len(direction), True), _POINTS), (_held_usually(lines, direction), _UPS)):
-        for first, free in _strongest(direction[some], density[some], count):
-            for second in second_axes(normal, free, first):
-                axes = np.stack([first, second, np.cross(first, second)], axis=1)
-                frames.append(_frame(few, axes, np.full(3, ROUGH_SHARE)))
+    held = _held_usually(lines, direction)
+    starts = _strongest(direction[held], density[held], _UPS)
+    if alone:
+        share = np.array([ROUGH_SHARE, 0.0, 0.0])
+        frames = [_frame(few, np.vstack([first, _basis(first)]).T, share) for first, _ in starts]
+    else:
+        starts += _strongest(direction, density, _POINTS)
+        share = np.full(3, ROUGH_SHARE)
+        frames = [
+            _frame(few, np.stack([first, second, np.cross(first, second)], axis=1), share)
+            for first, free in starts
+            for second in second_axes(normal, free, first)
+        ]
     plausible = sorted((frame for frame in frames if frame.up is not None), key=lambda frame: -frame.score)
     apart: list[_Frame] = []
     for frame in plausible:
         if all(abs(float(frame.vertical @ other.vertical)) < np.cos(_APART) for other in apart):
             apart.append(frame)
-    return [_refine(lines, frame, _ROUGH_ITERATIONS) for frame in apart[:_STARTS]]
+    refined = [_refine(lines, frame, _ROUGH_ITERATIONS) for frame in apart[:_STARTS]]
+    return [frame for frame in refined if frame.up is not None]
+
+
+def _basis(first: Array) -> Array:
+    """Two unit vectors (2, 3) at right angles to another."""
+    second = np.cross(first, np.eye(3)[np.abs(first).argmin()])
+    second /= np.linalg.norm(second)
+    return np.stack([second, np.cross(first, second)])
 
 
 def _strongest(direction: Array, density: Array, count: int) -> list[tuple[Array, Array]]:
@@ -199,7 +235,7 @@ def _refine(lines: WorldLines, frame: _Frame, iterations: int, *, turn: bool = T
     """Expectation maximisation; without `turn` of the shares only."""
     for _ in range(iterations):
         belongs = _belongs(lines, frame)
-        share = np.maximum(belongs.mean(axis=1), _LEAST_SHARE)
+        share = np.where(frame.share > 0, np.maximum(belongs.mean(axis=1), _LEAST_SHARE), 0.0)
         axes = frame.axes
         if turn:
             H, g, _ = _normal_equations(lines, frame, belongs)
@@ -234,8 +270,8 @@ def _best_elsewhere(lines: WorldLines, best: _Frame, found: list[_Frame]) -> flo
     return max(0.0, *(frame.score for frame in others))
 
 
-def _deviation(lines: WorldLines, frame: _Frame) -> float:
-    """Standard deviation of the vertical, radians.
+def _deviation(lines: WorldLines, frame: _Frame, built_sd: float) -> float:
+    """Standard deviation of the vertical, radians; what is built is so exactly to `built_sd`.
 
     A thing errs in the same way in every picture: the scores of its lines are summed before they are squared.
     """
@@ -254,4 +290,4 @@ def _deviation(lines: WorldLines, frame: _Frame) -> float:
     # a rotation about the vertical does not move it
     across = np.eye(3) - np.outer(frame.vertical, frame.vertical)
     variance = max(float(np.trace(across @ C @ across)) for C in (sandwich, inverse)) / 2
-    return float(np.sqrt(variance + _PLUMB**2))
+    return float(np.sqrt(variance + built_sd**2))
