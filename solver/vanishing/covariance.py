@@ -25,9 +25,7 @@ SLACK = np.radians(0.35)
 _CELLS = 6
 
 
-def covariance(
-    lines: Lines, frame: Frame, free: tuple[int, ...], held_centre_sd: float, slack: float = SLACK
-) -> Array:
+def covariance(lines: Lines, frame: Frame, free: tuple[int, ...], held_centre_sd: float, slack: float = SLACK) -> Array:
     """Covariance (6, 6) of the parameters of `refine`; zero for those that are not free.
 
     Parameters

@@ -146,7 +146,7 @@ def vanishing_points(
     side = float(max(edges.size))
     if known.k is not None:
         return _with_lens(edges, known, rng, side)
-    kappa, kappa_sd = _bend(edges, known)
+    kappa, kappa_sd = edge_distortion(edges, known)
     # in units of the longer side, so that it does not depend on the focal length that is looked for
     lens = _lens(edges.size, known.principal_point, np.array([kappa * side**2, 0.0, 0.0]))
     segments = _longest(straight_segments(edges, lens, side))
@@ -158,6 +158,21 @@ def vanishing_points(
         fit = fit.with_focal_variance(np.log(moved.phi / fit.frame.phi) ** 2)
     focal = fit.frame.phi * side
     return _result(edges.size, fit, segments, known, np.array([kappa * focal**2, 0.0, 0.0]), side)
+
+
+def edge_distortion(edges: Edges, known: KnownLens) -> tuple[float, float]:
+    """First coefficient of the radial distortion, from the edges' straightness where they tell, else none.
+
+    Returns
+    -------
+    kappa, kappa_sd : float
+        1/pixels^2: k1 is kappa focal_px^2.
+    """
+    kappa, sd = radial_bend(edges, known.principal_point)
+    corner = float((np.array(edges.size) ** 2).sum()) / 4
+    if abs(kappa) > _BEND_SIGMAS * sd:
+        return kappa, sd
+    return 0.0, 1 / np.hypot(1 / sd, corner / _USUAL_CORNER_SHIFT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,15 +204,6 @@ def _with_lens(edges: Edges, known: KnownLens, rng: np.random.Generator, side: f
 
 def _lens(size: tuple[int, int], principal_point: Array, k: Array) -> BrownConradyLens:
     return BrownConradyLens(size=size, principal_point=np.asarray(principal_point, np.float64), k=k)
-
-
-def _bend(edges: Edges, known: KnownLens) -> tuple[float, float]:
-    """Distortion (1/pixels^2) and its deviation: from the edges where they tell, else none, give or take a little."""
-    kappa, sd = radial_bend(edges, known.principal_point)
-    corner = float((np.array(edges.size) ** 2).sum()) / 4
-    if abs(kappa) > _BEND_SIGMAS * sd:
-        return kappa, sd
-    return 0.0, 1 / np.hypot(1 / sd, corner / _USUAL_CORNER_SHIFT)
 
 
 def _longest(segments: Segments) -> Segments:
@@ -281,6 +287,22 @@ def _result(
     )
 
 
+def at_focal(found: VanishingPoints, focal_px: float, focal_px_sd: float) -> VanishingPoints:
+    """The same directions fitted anew with a focal length that is better known.
+
+    Parameters
+    ----------
+    found : VanishingPoints
+    focal_px, focal_px_sd : float
+    """
+    side = float(max(found.lens.size))
+    lines = Lines.of(found.segments, found.lens.principal_point, side)
+    frame = refine(lines, start(lines, found.R_cam_from_axes, focal_px / side), ROTATION)
+    cov = covariance(lines, frame, ROTATION, _HELD_CENTRE_SD)
+    cov[3, 3] = (focal_px_sd / focal_px) ** 2
+    known = KnownLens(principal_point=found.lens.principal_point, principal_point_sd=0.0)
+    fit = _Fit(frame=frame, covariance=cov, evidence=found.evidence, free=ROTATION)
+    return _result(found.lens.size, fit, found.segments, known, found.lens.k, side)
 
 
 def _upright(axes: Array) -> tuple[list[int], Array, bool]:

@@ -122,7 +122,9 @@ def gravity(
         sd = _deviation(lines, best, _PLUMB)
     else:
         sd = _deviation(lines, best, SLACK)
-        vertical = _refine(lines, _frame(lines, best.axes, np.where(np.arange(3) == best.up, best.share, 0.0)), _ITERATIONS)
+        vertical = _refine(
+            lines, _frame(lines, best.axes, np.where(np.arange(3) == best.up, best.share, 0.0)), _ITERATIONS
+        )
         enough = vertical.share.sum() * len(lines) >= _ENOUGH_ALONE * len(pictures)
         if enough and vertical.up is not None and (other := _deviation(lines, vertical, _PLUMB)) < _AS_MUCH * sd:
             best, sd = vertical, other

@@ -139,7 +139,7 @@ def radial_bend(edges: Edges, centre: Array) -> tuple[float, float]:
         kappa = float((weight * lever * bend / sd**2).sum()) / information
     score = weight * lever / sd * (bend - kappa * lever) / sd
     # the sandwich: curved things pull harder than their deviations say
-    return kappa, float(np.sqrt(max((score**2).sum(), information) )) / information
+    return kappa, float(np.sqrt(max((score**2).sum(), information))) / information
 
 
 def _weighted_median(values: Array, weights: Array) -> float:
@@ -188,4 +188,6 @@ def _fit(edges: Edges, xy: Array) -> _Fit:
         angle_sd=np.sqrt(variance / ss + 2 * (floor / length) ** 2),
         offset_sd=np.sqrt(variance / count + floor**2),
     )
-    return _Fit(segments=segments, bend=bend, bend_sd=np.sqrt(variance / quartic + (8 * floor / length**2) ** 2), across=across)
+    return _Fit(
+        segments=segments, bend=bend, bend_sd=np.sqrt(variance / quartic + (8 * floor / length**2) ** 2), across=across
+    )
