@@ -2,9 +2,9 @@
 
 Where the camera stands still the background does, however much moves in front of it: so in most parts of the picture
 some tracks must stand still, and they must reach from the first frame to the last. The other way round, a far
-background stands still in front of a moving camera too, but only in its part of the picture. A rack of focus makes tracks wander
-while nothing moves, each in its own way: a part of the picture stands still if the calmest quarter of its tracks does,
-and a camera that creeps shows in what they have in common.
+background stands still in front of a moving camera too, but only in its part of the picture. A rack of focus makes
+tracks wander while nothing moves, each in its own way: a part of the picture stands still if the calmest quarter of its
+tracks does, and a camera that creeps shows in what they have in common.
 """
 
 from __future__ import annotations

@@ -36,6 +36,10 @@ _DISAGREE_SIGMAS = 3.0
 # beyond these the focal length is reported as uncertain, and as worth nothing
 _WARN_FOCAL_SHARE = 0.06
 _NO_FOCAL_SHARE = 0.5
+_SQUARE = (
+    "The focal length rests on two directions of lines alone, which are taken to be at right angles in the scene: check "
+    "that they are.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +170,11 @@ def _focal(
         prior, source = metadata_focal(shot, sensor), "metadata"
     if prior is not None and prior.deviation > _NO_FOCAL_SHARE * prior.value:
         prior = None
-    by_lines = None if lines is None else _Focal(value=lines.focal_px, sd=lines.focal_px_sd, source="lines")
+    by_lines = None
+    if lines is not None:
+        by_lines = _Focal(
+            value=lines.focal_px, sd=lines.focal_px_sd, source="lines", reasons=_SQUARE * lines.square_assumed
+        )
     if prior is None and by_lines is None:
         raise LensUndetermined(
             "Of a camera that stands still the focal length must be known, or be told by straight lines or metadata. "
@@ -174,7 +182,7 @@ def _focal(
         )
     if prior is None:
         assert by_lines is not None
-        return replace(by_lines, reasons=_uncertain(by_lines))
+        return replace(by_lines, reasons=(*by_lines.reasons, *_uncertain(by_lines)))
     stated = _Focal(value=prior.value, sd=prior.deviation, source="metadata" if source == "metadata" else "given")
     if by_lines is not None:
         return _weighed(stated, by_lines)
@@ -182,8 +190,8 @@ def _focal(
         return replace(stated, reasons=_uncertain(stated))
     assumed = f" and a sensor {sensor[0]:g} mm wide, which is only assumed" if _sensor_assumed(shot, sensor) else ""
     reason = (
-        f"The focal length, {stated.value:.0f} px (give or take {stated.sd:.0f}), is that of the metadata{assumed}: the "
-        "picture of a camera that stands still does not confirm it."
+        f"The focal length, {stated.value:.0f} px (give or take {stated.sd:.0f}), is that of the metadata{assumed}: "
+        "the picture of a camera that stands still does not confirm it."
     )
     return replace(stated, reasons=(reason,))
 
@@ -205,7 +213,7 @@ def _weighed(stated: _Focal, lines: _Focal) -> _Focal:
             f"differ by {100 * difference / stated.value:.0f} % ({sigmas:.1f} standard deviations): the {used} was "
             "used. Check the sensor's width and whether the footage is cropped."
         )
-        return replace(kept, reasons=(reason, *_uncertain(kept)))
+        return replace(kept, reasons=(reason, *kept.reasons, *_uncertain(kept)))
     if stated.sd == 0:
         return stated
     weights = np.array([stated.sd, lines.sd]) ** -2

@@ -23,9 +23,9 @@ from ..lens import BrownConradyLens
 from .covariance import covariance
 from .edges import Edges
 from .gravity import MOST_PITCH, MOST_ROLL, roll_and_pitch
-from .likelihood import Lines
+from .likelihood import Lines, densities
 from .refine import CENTRE, FOCAL, ROTATION, Frame, normal_equations, refine, start
-from .search import FOCAL_GRID, Candidate, candidates
+from .search import FOCAL_GRID, ROUGH_SHARE, ROUGH_TAU, Candidate, candidates, strongest_points
 from .segments import Segments, radial_bend, straight_segments
 
 Array = NDArray[np.float64]
@@ -41,6 +41,11 @@ _RIVALS = 6
 # random lines, the best is 1 to 12 ahead; on pictures with them 23 to 90
 _LEAST_EVIDENCE = 20.0
 _MOST_FOCAL_SHARE = 0.15
+# another direction contradicts the frame if its log-likelihood is beyond these, and so far from a right angle (radians)
+_LEAST_CONTRADICTION, _CONTRADICTION_SHARE = 25.0, 0.5
+_NOT_SQUARE = np.radians(3.0)
+# log-likelihood that a direction must add to count as one
+_LEAST_SUPPORT = 8.0
 # principal point: where it is not estimated, its deviation; the evidence and the deviation at which it is estimated
 _HELD_CENTRE_SD = 0.005
 _CENTRE_SIGMAS = 5.0
@@ -78,6 +83,9 @@ class VanishingPoints:
         Column of `R_cam_from_axes` that each segment belongs to, or -1.
     evidence : float
         Log-likelihood by which the found focal length is ahead of all others.
+    square_assumed : bool
+        Whether it all rests on two directions of which neither is the vertical: nothing shows that they are at right
+        angles, as a vertical and a horizontal one are.
     """
 
     lens: BrownConradyLens
@@ -90,6 +98,7 @@ class VanishingPoints:
     segments: Segments
     direction: NDArray[np.int64]
     evidence: float
+    square_assumed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +235,11 @@ def _fit(lines: Lines, known: KnownLens, side: float, rng: np.random.Generator) 
             "The straight lines of the picture do not determine the focal length: it takes edges in at least two "
             "directions at right angles to each other, both of them neither along the view nor across it."
         )
+    if _contradicted(lines, best, evidence, rng):
+        raise LensUndetermined(
+            "The straight lines of the picture have directions that are not at right angles to each other, so they do "
+            "not determine the focal length."
+        )
     free = FOCAL
     if known.principal_point_free:
         best, free = _with_centre(lines, best, known.principal_point_sd / side)
@@ -251,6 +265,34 @@ def _best_elsewhere(lines: Lines, best: Frame, found: list[Candidate]) -> float:
     return max(refine(lines, frame, ROTATION).score for frame in frames)
 
 
+def _contradicted(lines: Lines, best: Frame, evidence: float, rng: np.random.Generator) -> bool:
+    """Whether the strongest direction among the lines that the frame leaves is at right angles to none of its axes.
+
+    In a scene that stands upright all horizontal directions, not only two of them, are so to the vertical.
+    """
+    left = 1 - best.belongs(lines).sum(axis=0)
+    rest = lines.about(best.centre)
+    first = strongest_points(rest, rng, weight=left, count=1)
+    if not len(first):
+        return False
+    gain = float(np.log1p(ROUGH_SHARE * (densities(rest, first[0], ROUGH_TAU) - 1)) @ left)
+    direction = first[0] / (best.phi, best.phi, 1.0)
+    direction /= np.linalg.norm(direction)
+    off = float(np.abs(np.arcsin(np.clip(direction @ best.axes, -1, 1))).min())
+    return gain > max(_LEAST_CONTRADICTION, _CONTRADICTION_SHARE * evidence) and off > _NOT_SQUARE
+
+
+def _unsupported(lines: Lines, frame: Frame) -> int:
+    """The axis that explains nothing which the others do not, or -1."""
+    without = []
+    for k in range(3):
+        share = frame.share.copy()
+        share[k] = 0.0
+        without.append(replace(frame, share=share).scored(lines).score)
+    gain = frame.score - np.array(without)
+    return int(gain.argmin()) if gain.min() < _LEAST_SUPPORT else -1
+
+
 def _with_centre(lines: Lines, best: Frame, prior_sd: float) -> tuple[Frame, tuple[int, ...]]:
     """With the principal point freed if the lines would move it, and say well where to."""
     H, g = normal_equations(lines, best)
@@ -267,7 +309,8 @@ def _result(
     frame = fit.frame
     order, signs, upright = _upright(frame.axes)
     axes = frame.axes[:, order] * signs
-    belongs = frame.belongs(Lines.of(segments, known.principal_point, side))[order]
+    lines = Lines.of(segments, known.principal_point, side)
+    belongs = frame.belongs(lines)[order]
     direction = np.where(belongs.max(axis=0) > _BELONGS, belongs.argmax(axis=0), -1)
     rotation = fit.covariance[:3, :3]
     down = axes[:, 1]
@@ -284,6 +327,7 @@ def _result(
         segments=segments,
         direction=direction.astype(np.int64),
         evidence=fit.evidence,
+        square_assumed=not upright or _unsupported(lines, frame) == order[1],
     )
 
 

@@ -50,18 +50,21 @@ class Candidate:
     score: float
 
 
-def vanishing_points(lines: Lines, rng: np.random.Generator, count: int = _POINTS) -> Array:
-    """Homogeneous vanishing points (K, 3), unit length, of which each explains the most of what is left."""
+def strongest_points(
+    lines: Lines, rng: np.random.Generator, weight: Array | None = None, count: int = _POINTS
+) -> Array:
+    """Homogeneous vanishing points (K, 3), unit length, of which each explains the most of what is left of the lines,
+    each of which counts by its weight (N,)."""
     n = len(lines)
-    strength = 1 / (lines.angle_sd**2 + ROUGH_TAU**2) ** 0.5
-    pick = rng.choice(n, size=(_PAIRS, 2), p=strength / strength.sum())
+    left = np.ones(n) if weight is None else weight
+    chance = left / (lines.angle_sd**2 + ROUGH_TAU**2) ** 0.5
+    pick = rng.choice(n, size=(_PAIRS, 2), p=chance / chance.sum())
     pick = pick[pick[:, 0] != pick[:, 1]]
     line = lines.homogeneous
     v = np.cross(line[pick[:, 0]], line[pick[:, 1]])
     norm = np.linalg.norm(v, axis=1)
     v = v[norm > 1e-9] / norm[norm > 1e-9][:, None]
     gain = np.log(1 - ROUGH_SHARE + ROUGH_SHARE * densities(lines, v, ROUGH_TAU))  # (H, N)
-    left = np.ones(n)
     found = []
     for _ in range(min(count, len(v))):
         best = int((gain @ left).argmax())
@@ -75,7 +78,7 @@ def candidates(lines: Lines, rng: np.random.Generator, focal_grid: Array = FOCAL
     """Candidates at every focal length of the grid, best first."""
     line = lines.homogeneous
     axes, phis = [], []
-    for v in vanishing_points(lines, rng):
+    for v in strongest_points(lines, rng):
         free = 1 / (1 + ROUGH_SHARE * densities(lines, v, ROUGH_TAU))  # what this direction does not explain
         for phi in focal_grid:
             first = v / (phi, phi, 1.0)

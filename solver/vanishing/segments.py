@@ -1,7 +1,7 @@
 """Line segments with their covariance, from the points of straight edges and a lens.
 
-The points of an edge are undistorted and a line is fitted. Its errors at the middle of the points, offset and angle, are
-uncorrelated. Errors of neighbouring points are not independent (smoothing, compression, texture beside the edge): a
+The points of an edge are undistorted and a line is fitted. Its errors at the middle of the points, offset and angle,
+are uncorrelated. Errors of neighbouring points are not independent (smoothing, compression, texture beside the edge): a
 point counts as 1/`_CORRELATION` independent ones, and an edge of little scatter is believed no more than its like.
 
 A curve makes short straight pieces too. What bends more than its errors and the lens explain is no straight line. The
@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..lens.base import LensModel
-from .edges import Edges, weighted_line
+from .edges import Edges
 
 Array = NDArray[np.float64]
 
 # samples (one a pixel) that carry as much as one independent sample
 _CORRELATION = 4.0
-# what no averaging removes: half a hundredth of ... of the sampling grid, compression blocks, the edge's own shape
+# what no averaging removes: the sampling grid, compression blocks, the edge's own shape
 _FLOOR_PX = 0.04
 # a segment's scatter is pulled towards the picture's median with the weight of so many samples
 _SCATTER_PRIOR = 10.0
