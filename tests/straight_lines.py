@@ -5,6 +5,7 @@ Projection is written out here once more, without the solver's code, so that a m
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +26,7 @@ def camera(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Array:
 def line_pieces(
     R: Array, focal_px: float, directions: Array, rng: np.random.Generator, size: tuple[int, int] = SIZE
 ) -> Array:
-    """Ends (n, 2, 2), pixels, of pieces of lines along world directions (n, 3) through points spread over the picture."""
+    """Ends (n, 2, 2), pixels, of pieces of lines along world directions (n, 3) through points of the picture."""
     n = len(directions)
     middle = rng.uniform((0.05, 0.05), (0.95, 0.95), (n, 2)) * size
     ray = np.column_stack([(middle - np.array(size) / 2) / focal_px, np.ones(n)])
@@ -51,7 +52,7 @@ def clutter(n: int, rng: np.random.Generator, size: tuple[int, int] = SIZE) -> A
 def edges_of(
     ends: Array, rng: np.random.Generator, *, noise_px: float = 0.15, kappa: float = 0.0, size: tuple[int, int] = SIZE
 ) -> Edges:
-    """Points a pixel apart on pieces (n, 2, 2), with errors, seen through a lens: distorted = straight (1 + kappa r^2)."""
+    """Points a pixel apart on pieces (n, 2, 2), with errors; the lens makes r (1 + kappa r^2) of a radius r."""
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
     ends, length = ends[length > 10], length[length > 10]
     count = length.astype(int)
@@ -84,3 +85,17 @@ def built_scene(
     directions = (np.eye(3) + np.cross(bend, np.eye(3)))[axis]
     directions = directions + np.cross(tilt, directions)
     return line_pieces(R, focal_px, directions, rng, size)
+
+
+def drawn(
+    ends: Array, rng: np.random.Generator, *, noise: float = 2.0, size: tuple[int, int] = SIZE
+) -> NDArray[np.uint8]:
+    """A picture of the pieces (n, 2, 2) as strokes two pixels wide, light or dark on grey, with noise."""
+    fine, bits = 3, 6
+    canvas = np.full((size[1] * fine, size[0] * fine), 120, np.uint8)
+    # pixel centres of the fine canvas lie half a fine pixel from our origin
+    for a, b in np.rint((ends * fine - 0.5) * 2**bits).astype(int):
+        grey = int(rng.choice([40, 70, 180, 220]))
+        cv2.line(canvas, a.tolist(), b.tolist(), grey, 2 * fine, cv2.LINE_AA, bits)
+    small = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA).astype(np.float64)
+    return np.clip(np.rint(small + noise * rng.standard_normal(small.shape)), 0, 255).astype(np.uint8)

@@ -36,9 +36,9 @@ _DISAGREE_SIGMAS = 3.0
 # beyond these the focal length is reported as uncertain, and as worth nothing
 _WARN_FOCAL_SHARE = 0.06
 _NO_FOCAL_SHARE = 0.5
-_SQUARE = (
-    "The focal length rests on two directions of lines alone, which are taken to be at right angles in the scene: check "
-    "that they are.",
+_SQUARE_ASSUMED = (
+    "The focal length rests on two horizontal directions of lines, which are taken to be at right angles: check that "
+    "they are so in the scene."
 )
 
 
@@ -172,9 +172,8 @@ def _focal(
         prior = None
     by_lines = None
     if lines is not None:
-        by_lines = _Focal(
-            value=lines.focal_px, sd=lines.focal_px_sd, source="lines", reasons=_SQUARE * lines.square_assumed
-        )
+        reasons = (_SQUARE_ASSUMED,) if lines.square_assumed else ()
+        by_lines = _Focal(value=lines.focal_px, sd=lines.focal_px_sd, source="lines", reasons=reasons)
     if prior is None and by_lines is None:
         raise LensUndetermined(
             "Of a camera that stands still the focal length must be known, or be told by straight lines or metadata. "

@@ -105,25 +105,18 @@ def find_edges(picture: NDArray[np.generic], options: EdgeOptions | None = None)
     ends = np.zeros((0, 2, 2)) if lines is None else np.asarray(lines, np.float64).reshape(-1, 2, 2)
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
     ends = ends[length >= options.least_length_share * max(grey.shape)]
-    edge, xy, n = _points(grey, ends)
+    edge, xy = _points(grey, ends)
     # the reduced picture's scale differs a little along its axes: its sides are whole pixels
     xy = (xy + OPENCV_OFFSET_PX) * (width / grey.shape[1], height / grey.shape[0])
     inside = np.minimum(xy - (left, top), (right, bottom) - xy).min(axis=1) > _BORDER_PX * pixel
-    keep = np.bincount(edge, weights=~inside, minlength=n) == 0
-    kept = keep[edge]
-    return Edges(
-        edge=(np.cumsum(keep) - 1)[edge[kept]].astype(np.int64),
-        xy=xy[kept],
-        n_edges=int(keep.sum()),
-        size=(width, height),
-        pixel=pixel,
-    )
+    ids, edge = np.unique(edge[inside], return_inverse=True)
+    return Edges(edge=edge.astype(np.int64), xy=xy[inside], n_edges=len(ids), size=(width, height), pixel=pixel)
 
 
-def _points(grey: NDArray[np.float32], ends: Array) -> tuple[Ints, Array, int]:
-    """Points on the edges that the detector's segments (N, 2, 2) show: edge (M,), position (M, 2), number of edges."""
+def _points(grey: NDArray[np.float32], ends: Array) -> tuple[Ints, Array]:
+    """Points on the edges that the detector's segments (N, 2, 2) show: edge (M,) and position (M, 2)."""
     if not len(ends):
-        return np.zeros(0, np.int64), np.zeros((0, 2)), 0
+        return np.zeros(0, np.int64), np.zeros((0, 2))
     smooth = cv2.GaussianBlur(grey, (0, 0), _SMOOTHING_PX)
     gradient = (cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8))
     n = len(ends)
@@ -149,9 +142,8 @@ def _points(grey: NDArray[np.float32], ends: Array) -> tuple[Ints, Array, int]:
         offset, slope, good = _robust_line(edge, s, t, good, n)
     share = np.bincount(edge, weights=good, minlength=n) / count
     good &= (share >= _LEAST_SHARE)[edge]
-    ids, numbered = np.unique(edge[good], return_inverse=True)
     xy = middle[edge[good]] + s[good][:, None] * along[edge[good]] + t[good][:, None] * across[edge[good]]
-    return numbered.astype(np.int64), xy, len(ids)
+    return edge[good], xy
 
 
 def _steepness(gradient: tuple[NDArray[np.float32], NDArray[np.float32]], xy: Array, across: Array) -> Array:

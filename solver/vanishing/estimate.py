@@ -24,7 +24,7 @@ from .covariance import covariance
 from .edges import Edges
 from .gravity import MOST_PITCH, MOST_ROLL, roll_and_pitch
 from .likelihood import Lines, densities
-from .refine import CENTRE, FOCAL, ROTATION, Frame, normal_equations, refine, start
+from .refine import CENTRE, FOCAL, ROTATION, Frame, refine, start
 from .search import FOCAL_GRID, ROUGH_SHARE, ROUGH_TAU, Candidate, candidates, strongest_points
 from .segments import Segments, radial_bend, straight_segments
 
@@ -44,12 +44,15 @@ _MOST_FOCAL_SHARE = 0.15
 # another direction contradicts the frame if its log-likelihood is beyond these, and so far from a right angle (radians)
 _LEAST_CONTRADICTION, _CONTRADICTION_SHARE = 25.0, 0.5
 _NOT_SQUARE = np.radians(3.0)
+# a camera that looks up or down by less than this is held level: two directions that are not square may be explained
+_LEVEL = np.radians(7.0)
 # log-likelihood that a direction must add to count as one
 _LEAST_SUPPORT = 8.0
-# principal point: where it is not estimated, its deviation; the evidence and the deviation at which it is estimated
+# principal point: its deviation where it is not estimated; log-likelihood, distance and deviation at which it is
 _HELD_CENTRE_SD = 0.005
-_CENTRE_SIGMAS = 5.0
-_CENTRE_SD = 0.01
+_CENTRE_EVIDENCE = 20.0
+_CENTRE_SIGMAS = 3.0
+_CENTRE_SD = 0.015
 # distortion: evidence at which that of the edges' straightness is believed, and what a lens may have besides, as a
 # shift of the picture's corners
 _BEND_SIGMAS = 4.0
@@ -84,8 +87,9 @@ class VanishingPoints:
     evidence : float
         Log-likelihood by which the found focal length is ahead of all others.
     square_assumed : bool
-        Whether it all rests on two directions of which neither is the vertical: nothing shows that they are at right
-        angles, as a vertical and a horizontal one are.
+        Whether the focal length rests on two directions of which neither is the vertical: nothing shows that they are
+        at right angles, as a vertical and a horizontal one are. So it is where the camera is held level, since the
+        vertical then is parallel in the picture at any focal length.
     """
 
     lens: BrownConradyLens
@@ -294,13 +298,11 @@ def _unsupported(lines: Lines, frame: Frame) -> int:
 
 
 def _with_centre(lines: Lines, best: Frame, prior_sd: float) -> tuple[Frame, tuple[int, ...]]:
-    """With the principal point freed if the lines would move it, and say well where to."""
-    H, g = normal_equations(lines, best)
-    step = -np.linalg.solve(H, g)[4:]
-    sd = np.sqrt(np.diag(covariance(lines, best, CENTRE, prior_sd))[4:])
-    if (sd < _CENTRE_SD).all() and (np.abs(step) > _CENTRE_SIGMAS * sd).any():
-        return refine(lines, best, CENTRE), CENTRE
-    return best, FOCAL
+    """With the principal point freed if that makes the lines much more likely, and they say well where it is."""
+    freed = refine(lines, best, CENTRE)
+    sd = np.sqrt(np.diag(covariance(lines, freed, CENTRE, prior_sd))[4:])
+    told = (sd < _CENTRE_SD).all() and (np.abs(freed.centre) > _CENTRE_SIGMAS * sd).any()
+    return (freed, CENTRE) if told and freed.score - best.score > _CENTRE_EVIDENCE else (best, FOCAL)
 
 
 def _result(
@@ -327,7 +329,7 @@ def _result(
         segments=segments,
         direction=direction.astype(np.int64),
         evidence=fit.evidence,
-        square_assumed=not upright or _unsupported(lines, frame) == order[1],
+        square_assumed=not upright or _unsupported(lines, frame) == order[1] or abs(float(axes[2, 1])) < np.sin(_LEVEL),
     )
 
 

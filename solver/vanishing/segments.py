@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..lens.base import LensModel
+from ..lens import BrownConradyLens, LensModel
 from .edges import Edges
 
 Array = NDArray[np.float64]
@@ -31,6 +31,12 @@ _LEAST_POINTS = 6
 # a segment that bends by more than both of these is a curve: deviations, and pixels between its chord and itself
 _BEND_SIGMAS = 4.0
 _BEND_PX = 0.25
+# distortion from bends is to first order: most of it is taken out and what is left measured anew. Of a strong barrel all
+# of it would be up to twice too much
+_BEND_ROUNDS, _BEND_STEP = 12, 0.6
+# a line that leads to the centre stays straight: at least this distance from it, as a share of its length
+_LEAST_LEVER = 0.05
+_LEAST_BENDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +106,7 @@ def straight_segments(edges: Edges, lens: LensModel, focal_px: float) -> Segment
     Segments
         Without the edges that are curved.
     """
-    xy = lens.principal_point + focal_px * lens.undistort((edges.xy - lens.principal_point) / focal_px)
-    fit = _fit(edges, xy)
+    fit = _fit(edges, _undistorted(edges.xy, lens, focal_px))
     sagitta = np.abs(fit.bend) * (fit.segments.length / 2) ** 2
     curved = (np.abs(fit.bend) > _BEND_SIGMAS * fit.bend_sd) & (sagitta > _BEND_PX * edges.pixel)
     return fit.segments.select(~curved)
@@ -122,15 +127,32 @@ def radial_bend(edges: Edges, centre: Array) -> tuple[float, float]:
         1/pixels^2, with distorted = undistorted (1 + kappa r^2) to first order, so that k1 = kappa focal_px^2. The
         deviation is infinite where no edge is long enough.
     """
-    fit = _fit(edges, edges.xy)
+    side = float(max(edges.size))
+    kappa, sd = 0.0, np.inf
+    for _ in range(_BEND_ROUNDS):
+        lens = BrownConradyLens(size=edges.size, principal_point=centre, k=np.array([kappa * side**2, 0.0, 0.0]))
+        step, sd = _residual_bend(edges, _undistorted(edges.xy, lens, side), centre)
+        kappa += _BEND_STEP * step
+        if abs(step) < 0.1 * sd:
+            break
+    return kappa, sd
+
+
+def _undistorted(xy: Array, lens: LensModel, focal_px: float) -> Array:
+    return np.asarray(lens.principal_point + focal_px * lens.undistort((xy - lens.principal_point) / focal_px))
+
+
+def _residual_bend(edges: Edges, xy: Array, centre: Array) -> tuple[float, float]:
+    """Distortion that is left in points (M, 2), to first order, and its deviation."""
+    fit = _fit(edges, xy)
     # a line at distance d along the normal: offset = d (1 + kappa (d^2 + s^2)) as observed, so its bend is kappa d
     lever = ((fit.segments.middle - centre) * fit.across).sum(axis=1)
-    usable = np.abs(lever) > fit.segments.length * 0.05
+    usable = np.abs(lever) > _LEAST_LEVER * fit.segments.length
     lever, bend, sd = lever[usable], fit.bend[usable], fit.bend_sd[usable]
-    if len(lever) < 3:
+    if len(lever) < _LEAST_BENDS:
         return 0.0, np.inf
     # curves and ends that meet others make outliers: Cauchy's weights, with the scale that the bends have
-    kappa, scale = float(_weighted_median(bend / lever, np.abs(lever) / sd)), 1.0
+    kappa = float(_weighted_median(bend / lever, np.abs(lever) / sd))
     for _ in range(20):
         residual = (bend - kappa * lever) / sd
         scale = max(1.0, 1.4826 * float(np.median(np.abs(residual))))
@@ -139,7 +161,7 @@ def radial_bend(edges: Edges, centre: Array) -> tuple[float, float]:
         kappa = float((weight * lever * bend / sd**2).sum()) / information
     score = weight * lever / sd * (bend - kappa * lever) / sd
     # the sandwich: curved things pull harder than their deviations say
-    return kappa, float(np.sqrt(max((score**2).sum(), information))) / information
+    return kappa, float(np.sqrt(max(float((score**2).sum()), information))) / information
 
 
 def _weighted_median(values: Array, weights: Array) -> float:
