@@ -9,6 +9,7 @@ origin: level, and along the scene's own directions where vanishing points show 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,6 +60,7 @@ def solve_static(
     sensor: tuple[float, str],
     tracks: Tracks | None = None,
     progress: Progress | None = None,
+    seconds: Mapping[str, float] | None = None,
 ) -> Solve:
     """Solve a shot whose camera stands still, or a still.
 
@@ -75,6 +77,8 @@ def solve_static(
     tracks : Tracks or None
         What was followed, to be kept in the result.
     progress : Progress or None
+    seconds : mapping of str to float, or None
+        Time of the stages before, for the report.
 
     Returns
     -------
@@ -98,7 +102,8 @@ def solve_static(
     R, rotation_sd, up_sd, direction_reasons = _orientation(picture, lines, model, focal)
     reasons = (*focal.reasons, *direction_reasons, *_pixel_aspect(shot))
     progress(1.0, "Looking for straight lines")
-    return _solve(shot, model, focal, R, rotation_sd, up_sd, tracks, sensor, reasons, time.perf_counter() - started)
+    spent = {**(seconds or {}), "lines": round(time.perf_counter() - started, 3)}
+    return _solve(shot, model, focal, R, rotation_sd, up_sd, tracks, sensor, reasons, spent)
 
 
 def metadata_focal(shot: Shot, sensor: tuple[float, str]) -> Known | None:
@@ -268,7 +273,7 @@ def _solve(
     tracks: Tracks | None,
     sensor: tuple[float, str],
     reasons: tuple[str, ...],
-    seconds: float,
+    seconds: dict[str, float],
 ) -> Solve:
     n = len(shot.frame_numbers)
     if tracks is None:
@@ -305,7 +310,7 @@ def _solve(
             n_tracks=0,
             n_observations=0,
             iterations=0,
-            seconds={"lines": round(seconds, 3)},
+            seconds=seconds,
             lens_sd={"focal_px": focal.sd},
         ),
     )
