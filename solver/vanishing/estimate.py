@@ -40,6 +40,9 @@ _RIVALS = 6
 # log-likelihood by which the frame must be more likely than any elsewhere. On pictures without right angles, and on
 # random lines, the best is 1 to 12 ahead; on pictures with them 23 to 90
 _LEAST_EVIDENCE = 20.0
+# without vertical lines: two sets of parallels that lie about pass for horizontals at right angles, at 21; those of
+# rooms are 59 to 99 ahead
+_LEAST_EVIDENCE_FLAT = 40.0
 _MOST_FOCAL_SHARE = 0.15
 # another direction contradicts the frame if its log-likelihood is beyond these, and so far from a right angle (radians)
 _LEAST_CONTRADICTION, _CONTRADICTION_SHARE = 25.0, 0.5
@@ -234,7 +237,8 @@ def _fit(lines: Lines, known: KnownLens, side: float, rng: np.random.Generator) 
     if not FOCAL_GRID[0] < best.phi < FOCAL_GRID[-1]:
         raise LensUndetermined("The straight lines of the picture converge too little to determine the focal length.")
     evidence = best.score - _best_elsewhere(lines, best, found)
-    if evidence < _LEAST_EVIDENCE:
+    flat = _unsupported(lines, best) == _upright(best.axes)[0][1]
+    if evidence < (_LEAST_EVIDENCE_FLAT if flat else _LEAST_EVIDENCE):
         raise LensUndetermined(
             "The straight lines of the picture do not determine the focal length: it takes edges in at least two "
             "directions at right angles to each other, both of them neither along the view nor across it."

@@ -3,11 +3,14 @@
 Lens and rotation of each frame are known, so a direction of the world has one vanishing point in every picture, and all
 pictures vote together: for three directions at right angles, of which one is the vertical. Where that is not clear (a
 scene with things that lie about), vertical lines decide alone; and where they say as much alone as all three directions
-together they have the last word, since streets and furniture meet at other angles too.
+together they have the last word, since streets and furniture meet at other angles too. Horizontal lines on their own,
+as those of a floor, say nothing: a floor may slope.
 
-A direction can be the vertical only if the camera is then held as cameras are: rolled little, looking neither straight
-up nor down. And it must be clearly ahead of all others. The same lines appear in every picture, so log-likelihoods
-count as those of one picture, their mean.
+A wrong vertical is worse than none. A direction can be the vertical only if the camera is then held as cameras are:
+rolled little, looking neither straight up nor down. It must be clearly ahead of all others. And it must be so, too,
+without the part of the picture, and without the part of the scene, that shows most of its lines: one thing that leans
+has many parallel lines. The same lines appear in every picture, so log-likelihoods count as those of one picture, their
+mean.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from .world_lines import WorldLines
 
 Array = NDArray[np.float64]
 
-_PAIRS = 1500
+_PAIRS = 800
 # lines with which candidates are compared
 _SCORED = 600
 # directions to begin with, and of those that can be up
@@ -39,9 +42,15 @@ _LEAST_SHARE = 0.002
 # another direction: so far away, radians; around the best in so many directions
 _ELSEWHERE = np.radians(4.0)
 _AROUND = 8
-# log-likelihood a picture by which the vertical must be ahead of any other direction. In shots without a vertical the
-# best is up to 2.5 ahead, in shots with one 14 and more
-_LEAST_LEAD = 8.0
+# log-likelihood a picture by which the vertical must be ahead of any other direction: alone, and with horizontals, where
+# a frame of things that lie about is up to 9 ahead. In shots with a vertical it is 19 and more
+_LEAST_LEAD_ALONE, _LEAST_LEAD = 8.0, 16.0
+# lines a picture that must be vertical themselves
+_LEAST_VERTICAL = 4.0
+# so much of the picture's width, or of the angle that the lines span in the scene, is left out; the rest must agree
+# within an angle (radians), with a lead of its own
+_PART = 0.34
+_AGREES, _LEAST_REST_LEAD = np.radians(1.5), 3.0
 # the vertical lines decide alone if that makes the deviation so many times larger, or less
 _AS_MUCH = 1.5
 # and if there are at least so many a picture
@@ -51,7 +60,7 @@ _PLUMB = np.radians(0.15)
 # lines whose planes lie within this angle of each other are one thing seen in several pictures, radians
 _SAME_THING = np.radians(3.0)
 # how a camera is held, radians
-MOST_ROLL = np.radians(25.0)
+MOST_ROLL = np.radians(15.0)
 MOST_PITCH = np.radians(70.0)
 
 
@@ -137,9 +146,46 @@ def _clear_best(lines: WorldLines, *, alone: bool) -> _Frame | None:
     if not found:
         return None
     best = _refine(lines, max(found, key=lambda frame: frame.score), _ITERATIONS)
-    if best.up is None or best.score - _best_elsewhere(lines, best, found) < _LEAST_LEAD:
+    if best.up is None or _vertical_lines(lines, best) < _LEAST_VERTICAL:
         return None
-    return best
+    if best.score - _best_elsewhere(lines, best, found) < (_LEAST_LEAD_ALONE if alone else _LEAST_LEAD):
+        return None
+    return best if _everywhere(lines, best) else None
+
+
+def _vertical_lines(lines: WorldLines, frame: _Frame) -> float:
+    """Vertical lines a picture."""
+    assert frame.up is not None
+    return float(frame.share[frame.up]) * len(lines) / len(lines.R_pictures)
+
+
+def _everywhere(lines: WorldLines, best: _Frame) -> bool:
+    """Whether the vertical is the same without the part of the picture, or of the scene, with most of its lines."""
+    belongs = _belongs(lines, best)[best.up]
+    first, second = (best.axes[:, i] for i in range(3) if i != best.up)
+    normal = lines.normals_world
+    # a vertical line lies in a vertical plane through the camera: the direction in which that leads
+    bearing = np.arctan2(normal @ second, normal @ first) % np.pi
+    across = lines.lines.middle[:, 0]
+    view = float(2 * np.arctan(0.5 / np.median(lines.phi)))
+    for place, turn, part in ((across, 2.0, _PART), (bearing, np.pi, _PART * view)):
+        rest = lines.select(np.flatnonzero(~_fullest(place, turn, part, belongs)))
+        if len(rest) < 2:
+            return False
+        again = _refine(rest, _frame(rest, best.axes, best.share), _ROUGH_ITERATIONS)
+        if again.up != best.up or _vertical_lines(rest, again) < 0.5 * _LEAST_VERTICAL:
+            return False
+        if abs(float(again.vertical @ best.vertical)) < np.cos(_AGREES):
+            return False
+        if again.score - _best_elsewhere(rest, again, []) < _LEAST_REST_LEAD:
+            return False
+    return True
+
+
+def _fullest(place: Array, turn: float, width: float, weight: Array) -> NDArray[np.bool_]:
+    """Mask (N,) of the window of a width that holds the most weight (N,); places (N,) that repeat after a turn."""
+    inside = (place[None] - place[:, None]) % turn <= width
+    return np.asarray(inside[int((inside @ weight).argmax())])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from ..types import Solve
 from .gravity import gravity
 
 # frames that are looked at: more of them show the same lines again
-MOST_FRAMES = 8
+MOST_FRAMES = 6
 
 
 def with_up(solve: Solve, footage: Footage, progress: Progress | None = None, most: int = MOST_FRAMES) -> Solve:
