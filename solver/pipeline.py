@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -134,8 +134,10 @@ def _solve_tracks(shot: Shot, tracks: Tracks, options: SolveOptions, progress: P
 
 def _tracks(footage: Footage, options: SolveOptions, progress: Progress) -> Tracks:
     """Tracks from frame to frame; where the steps are too wide for that, from matched key points."""
+    # of two or three frames no track can be as long as it should
+    track = replace(options.track, least_length=min(options.track.least_length, len(footage)))
     try:
-        return follow(footage.luminance(), len(footage), options.track, progress)
+        return follow(footage.luminance(), len(footage), track, progress)
     except SceneCut as cut:
         after = int(np.searchsorted(footage.frame_numbers, cut.frame))
         if len(footage) > _MOST_STILLS or after > _MOST_FOLLOWED:

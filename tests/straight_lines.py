@@ -99,3 +99,37 @@ def drawn(
         cv2.line(canvas, a.tolist(), b.tolist(), grey, 2 * fine, cv2.LINE_AA, bits)
     small = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA).astype(np.float64)
     return np.clip(np.rint(small + noise * rng.standard_normal(small.shape)), 0, 255).astype(np.uint8)
+
+
+def room(rng: np.random.Generator, *, walls: bool = True, lean_deg: float = 0.2) -> Array:
+    """Ends (n, 2, 3), world axes right, down, forward, of lines on three walls and the floor of a room 6 wide, 3 high
+    and 8 deep: uprights and shelves, boards and rugs, each thing off its axis by about `lean_deg`."""
+    pieces = []
+    for _ in range(45 * walls):
+        wall, place = rng.integers(3), rng.uniform(0.05, 0.95)
+        at = np.array([[-3, 0, 8 * place], [3, 0, 8 * place], [6 * place - 3, 0, 8]][wall], dtype=float)
+        level = np.array([0.0, 0.0, 1.0] if wall < 2 else [1.0, 0.0, 0.0])
+        at[1] = rng.uniform(0.2, 1.2)
+        pieces.append([at, at - rng.uniform(0.8, 1.6) * np.eye(3)[1]])
+        pieces.append([at, at - rng.uniform(0.3, 1.0) * level])
+    for _ in range(40):
+        at = np.array([rng.uniform(-2.5, 2.5), 1.4, rng.uniform(3, 7.5)])
+        pieces.append([at, at + np.eye(3)[rng.choice([0, 2])] * rng.uniform(0.4, 1.2)])
+    ends = np.array(pieces)
+    tilt = np.radians(lean_deg) * rng.standard_normal((len(ends), 3))
+    middle = ends.mean(axis=1, keepdims=True)
+    return ends + np.cross(tilt[:, None], ends - middle)
+
+
+def post(lean_deg: float, rng: np.random.Generator) -> Array:
+    """Ends (n, 2, 3) of the many parallel stripes of one thing that leans sideways."""
+    x = np.sort(rng.uniform(-0.55, 0.55, 30))
+    foot = np.stack([x, np.full(30, 1.2), np.full(30, 5.0)], axis=1)
+    return np.stack([foot, foot + 2.2 * np.array([np.sin(np.radians(lean_deg)), -np.cos(np.radians(lean_deg)), 0])], 1)
+
+
+def seen(ends: Array, R: Array, centre: Array, focal_px: float, size: tuple[int, int] = SIZE) -> Array:
+    """Ends (m, 2, 2), pixels, of the pieces (n, 2, 3) that are in front of a camera, R_cam_from_world, at a centre."""
+    cam = (ends - centre) @ R.T
+    cam = cam[(cam[..., 2] > 0.5).all(axis=1)]
+    return focal_px * cam[..., :2] / cam[..., 2:] + np.array(size) / 2

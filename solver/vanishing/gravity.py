@@ -42,8 +42,8 @@ _LEAST_SHARE = 0.002
 # another direction: so far away, radians; around the best in so many directions
 _ELSEWHERE = np.radians(4.0)
 _AROUND = 8
-# log-likelihood a picture by which the vertical must be ahead of any other direction: alone, and with horizontals, where
-# a frame of things that lie about is up to 9 ahead. In shots with a vertical it is 19 and more
+# log-likelihood a picture by which the vertical must be ahead of any other direction: alone, and with horizontals,
+# where a frame of things that lie about is up to 9 ahead. In shots with a vertical it is 19 and more
 _LEAST_LEAD_ALONE, _LEAST_LEAD = 8.0, 16.0
 # lines a picture that must be vertical themselves
 _LEAST_VERTICAL = 4.0

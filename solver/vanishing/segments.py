@@ -31,8 +31,8 @@ _LEAST_POINTS = 6
 # a segment that bends by more than both of these is a curve: deviations, and pixels between its chord and itself
 _BEND_SIGMAS = 4.0
 _BEND_PX = 0.25
-# distortion from bends is to first order: most of it is taken out and what is left measured anew. Of a strong barrel all
-# of it would be up to twice too much
+# distortion from bends is to first order: most of it is taken out and what is left measured anew. Of a strong barrel
+# all of it would be up to twice too much
 _BEND_ROUNDS, _BEND_STEP = 12, 0.6
 # a line that leads to the centre stays straight: at least this distance from it, as a share of its length
 _LEAST_LEVER = 0.05

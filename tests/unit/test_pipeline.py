@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from solver.conventions import DEFAULT_SENSOR_WIDTH_MM
-from solver.errors import Cancelled, DegenerateMotion, InputError, SceneCut, SolverError, TooFewTracks
+from solver.errors import Cancelled, InputError, LensUndetermined, SceneCut, SolverError, TooFewTracks
 from solver.footage import open_footage
 from solver.pipeline import SolveOptions, solve
 from solver.progress import Progress
@@ -199,10 +199,10 @@ def standing_camera() -> list[Picture]:
 @pytest.mark.parametrize(
     ("pictures", "error", "words"),
     [
-        (lambda: sample()[:1], InputError, "1 frame,"),
-        (lambda: sample()[:2], InputError, "2 frames,"),
+        (lambda: sample()[:1], LensUndetermined, "Give the focal length"),
+        (lambda: sample()[:12:11], InputError, "2 frames"),
         (flat_grey, TooFewTracks, "texture"),
-        (standing_camera, DegenerateMotion, "still"),
+        (standing_camera, LensUndetermined, "still"),
         (lambda: hard_cut(1), SceneCut, "cut"),
         (lambda: hard_cut(0), SceneCut, "cut"),
     ],
