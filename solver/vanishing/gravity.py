@@ -48,9 +48,11 @@ _LEAST_LEAD_ALONE, _LEAST_LEAD = 8.0, 16.0
 # lines a picture that must be vertical themselves
 _LEAST_VERTICAL = 4.0
 # so much of the picture's width, or of the angle that the lines span in the scene, is left out; the rest must agree
-# within an angle (radians), with a lead of its own
+# within an angle (radians), with a lead of its own; where it shows few vertical lines, with that of a whole shot, as
+# rooms of many horizontals do (23 and more; what lies about 1 and less)
 _PART = 0.34
-_AGREES, _LEAST_REST_LEAD = np.radians(1.5), 3.0
+_AGREES = np.radians(1.5)
+_LEAST_REST_VERTICAL, _LEAST_REST_LEAD, _LEAST_REST_LEAD_FLAT = 2.0, 3.0, 16.0
 # the vertical lines decide alone if that makes the deviation so many times larger, or less
 _AS_MUCH = 1.5
 # and if there are at least so many a picture
@@ -173,11 +175,11 @@ def _everywhere(lines: WorldLines, best: _Frame) -> bool:
         if len(rest) < 2:
             return False
         again = _refine(rest, _frame(rest, best.axes, best.share), _ROUGH_ITERATIONS)
-        if again.up != best.up or _vertical_lines(rest, again) < 0.5 * _LEAST_VERTICAL:
+        if again.up != best.up or abs(float(again.vertical @ best.vertical)) < np.cos(_AGREES):
             return False
-        if abs(float(again.vertical @ best.vertical)) < np.cos(_AGREES):
-            return False
-        if again.score - _best_elsewhere(rest, again, []) < _LEAST_REST_LEAD:
+        flat = _vertical_lines(rest, again) < _LEAST_REST_VERTICAL
+        least = _LEAST_REST_LEAD_FLAT if flat else _LEAST_REST_LEAD
+        if again.score - _best_elsewhere(rest, again, []) < least:
             return False
     return True
 
