@@ -24,7 +24,18 @@ from solver.footage import open_footage
 from solver.pipeline import SolveOptions, solve
 from solver.progress import Progress
 from solver.types import SOLVED, WARNINGS, Solve
-from tests.unit.sample_clip import FOLDER, VIDEO, Picture, burned_in, clip, dirty, distances, every_other, grainy, sample
+from tests.unit.sample_clip import (
+    FOLDER,
+    VIDEO,
+    Picture,
+    burned_in,
+    clip,
+    dirty,
+    distances,
+    every_other,
+    grainy,
+    sample,
+)
 
 FOCAL_PX = 35 / 36 * 640
 K1, K2 = -0.06, 0.012
