@@ -28,7 +28,14 @@ def with_up(solve: Solve, footage: Footage, progress: Progress | None = None, mo
     progress : Progress or None
     most : int
         Frames to look at, spread over the solved ones.
+
+    Raises
+    ------
+    ValueError
+        If the footage has another number of frames than the solve.
     """
+    if len(footage) != len(solve.path.solved):
+        raise ValueError(f"a solve of {len(solve.path.solved)} frames needs as many, found {len(footage)}")
     started = time.perf_counter()
     progress = progress or Progress()
     path = solve.path

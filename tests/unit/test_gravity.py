@@ -175,3 +175,5 @@ def test_a_solve_of_plain_pictures_keeps_its_open_up() -> None:
     footage = clip([np.full(SIZE[::-1], 128, np.uint8)] * 3)
     after = with_up(solved(footage, R, centres), footage)
     assert after.up_world is None and after.up_sd == 0.0
+    with pytest.raises(ValueError, match="3 frames"):
+        with_up(after, clip([np.full(SIZE[::-1], 128, np.uint8)] * 2))
