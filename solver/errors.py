@@ -42,6 +42,10 @@ class DegenerateMotion(SolverError):
     """The camera's motion determines no solution of the kind that was asked for."""
 
 
+class LensUndetermined(SolverError):
+    """Nothing in the footage or in what is known of it determines the focal length."""
+
+
 class SolveDiverged(SolverError):
     """The adjustment ended in something that cannot be trusted; `report` says what it reached."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -15,11 +15,14 @@ from .known import KnownValues
 from .progress import Progress
 from .reconstruction.choose import reconstruct
 from .reconstruction.finish import frame_deviations
+from .reconstruction.standstill import is_static
+from .reconstruction.static import solve_static
 from .report import made_solve
 from .tracking.follow import TrackOptions, follow
 from .tracking.match import MatchOptions, match_tracks, pictures_overlap
 from .tracking.reject import still_in_picture
 from .types import Shot, Solve, Tracks
+from .vanishing.upright import with_up
 
 _LEAST_FRAMES = 3
 # pictures that are worth matching with each other when they cannot be followed
@@ -70,11 +73,6 @@ def solve(footage: Footage, options: SolveOptions | None = None, progress: Progr
     """
     options = options or SolveOptions()
     progress = progress or Progress()
-    if len(footage) < _LEAST_FRAMES:
-        raise InputError(
-            f"The footage has {len(footage)} frame{'s' if len(footage) > 1 else ''}, at least {_LEAST_FRAMES} are "
-            "needed to find how the camera moved: choose a longer clip or the folder that holds the whole sequence."
-        )
     # thousands of small products: BLAS threads would wait for each other longer than they work
     with threadpool_limits(limits=1, user_api="blas"):
         return _solve(footage, options, progress)
@@ -82,10 +80,20 @@ def solve(footage: Footage, options: SolveOptions | None = None, progress: Progr
 
 def _solve(footage: Footage, options: SolveOptions, progress: Progress) -> Solve:
     clock = _Clock()
-    tracks = _tracks(footage, options, progress.part(0.0, 0.6))
-    tracks = tracks.select(~still_in_picture(tracks, footage.size[0])[tracks.track])
+    shot = _shot(footage)
+    tracks = _tracks(footage, options, progress.part(0.0, 0.6)) if len(footage) > 1 else None
     clock.stage("track")
-    return _solve_tracks(_shot(footage), tracks, options, progress, clock)
+    if tracks is None or is_static(tracks, footage.size):
+        sensor = _sensor(shot, options)
+        return solve_static(footage, shot, options.known, sensor, tracks, progress.part(0.6, 1.0), clock.seconds)
+    if len(footage) < _LEAST_FRAMES:
+        raise InputError(
+            f"The footage has {len(footage)} frames between which the camera moves, at least {_LEAST_FRAMES} are "
+            "needed to find how: choose a longer clip or the folder that holds the whole sequence."
+        )
+    tracks = tracks.select(~still_in_picture(tracks, footage.size[0])[tracks.track])
+    solved = _solve_tracks(shot, tracks, options, progress.part(0.0, 0.98), clock)
+    return with_up(solved, footage, progress.part(0.98, 1.0))
 
 
 def solve_tracks(
@@ -126,8 +134,10 @@ def _solve_tracks(shot: Shot, tracks: Tracks, options: SolveOptions, progress: P
 
 def _tracks(footage: Footage, options: SolveOptions, progress: Progress) -> Tracks:
     """Tracks from frame to frame; where the steps are too wide for that, from matched key points."""
+    # of two or three frames no track can be as long as it should
+    track = replace(options.track, least_length=min(options.track.least_length, len(footage)))
     try:
-        return follow(footage.luminance(), len(footage), options.track, progress)
+        return follow(footage.luminance(), len(footage), track, progress)
     except SceneCut as cut:
         after = int(np.searchsorted(footage.frame_numbers, cut.frame))
         if len(footage) > _MOST_STILLS or after > _MOST_FOLLOWED:

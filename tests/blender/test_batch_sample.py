@@ -55,7 +55,7 @@ def test_what_cannot_be_solved_leaves_its_reason(tmp_path: Path) -> None:
         return np.clip(np.rint(picture + rng.normal(0, 1.6, picture.shape)), 0, 255).astype(np.uint8)
 
     shots = {
-        "one": (frames(tmp_path / "one", pictures[:1]), "1 frame"),
+        "one": (frames(tmp_path / "one", pictures[:1]), "Give the focal length"),
         "two": (frames(tmp_path / "two", pictures[:2]), "2 frames"),
         "grey": (frames(tmp_path / "grey", [grainy(np.full((360, 640), 120)) for _ in range(6)]), "texture"),
         "standing": (frames(tmp_path / "standing", [grainy(pictures[20]) for _ in range(8)]), "still"),

@@ -1,0 +1,1 @@
+"""What straight lines say of the camera: focal length, orientation, gravity."""
