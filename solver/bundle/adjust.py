@@ -175,18 +175,18 @@ def adjust(
                 step = np.full(len(reduced.side), np.nan)
             if np.isfinite(step).all():
                 points = point_step(eq, reduced, s, camera, step)
-                candidate = None
+                trials = [(step, points)]
                 if refused or options.zoom_basis is not None:
                     ahead = residuals(_moved(state, PROBE * step, PROBE * points, lin, options), observations)
                     curvature = weight * np.maximum(weight, 0.5) if near else weight
-                    bent_step, bent_points = bent(
-                        step, points, ahead, lin, by_shared, curvature, eq, reduced, s, camera, point, solve
+                    trials.insert(
+                        0, bent(step, points, ahead, lin, by_shared, curvature, eq, reduced, s, camera, point, solve)
                     )
-                    candidate = _moved(state, bent_step, bent_points, lin, options)
+                for trial in trials:
+                    candidate = _moved(state, *trial, lin, options)
                     new_cost = _cost(candidate, observations, options)
-                if candidate is None or new_cost >= cost:
-                    candidate = _moved(state, step, points, lin, options)
-                    new_cost = _cost(candidate, observations, options)
+                    if new_cost < cost:
+                        break
                 if new_cost < cost:
                     break
             damping, growth, refused = damping * growth, growth * 2, True

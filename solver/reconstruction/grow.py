@@ -77,10 +77,10 @@ def grow(model: Model, progress: Progress | None = None) -> Model:
         if not fresh.any() and just_adjusted:
             break
         model = _place_new(model)
-        drifts = fresh.any() and _worst_fit(model, fresh) < _GOOD_INLIERS
+        drifts = bool(fresh.any()) and _worst_fit(model, fresh) < _GOOD_INLIERS
         growth = _DRIFTED_GROWTH if drifts else _GROWTH
         model = replace(model, rolling=model.rolling or drifts)
-        just_adjusted = not fresh.any() or model.posed.all() or count > growth * adjusted_at
+        just_adjusted = not fresh.any() or bool(model.posed.all()) or count > growth * adjusted_at
         if just_adjusted:
             model = adjust_keyframes(model)
             adjusted_at = count
@@ -178,7 +178,8 @@ def _inliers(model: Model, rows: NDArray[np.bool_]) -> tuple[Array, Array]:
     fits = (error < _INLIER_PX) & (depth > 0)
     at = model.tracks.frame[rows]
     inliers = np.bincount(at, weights=fits, minlength=len(model.posed))
-    return inliers, inliers / np.maximum(np.bincount(at, minlength=len(model.posed)), 1)
+    total = np.maximum(np.bincount(at, minlength=len(model.posed)), 1)
+    return inliers.astype(np.float64), np.asarray(inliers / total)
 
 
 def _fit(model: Model, rows: NDArray[np.bool_], frames: NDArray[np.bool_]) -> NDArray[np.bool_]:

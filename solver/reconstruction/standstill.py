@@ -52,8 +52,8 @@ def is_static(tracks: Tracks, size: tuple[int, int]) -> bool:
     long = count >= max(2, _LEAST_LENGTH_SHARE * tracks.n_frames)
     if not long.any():
         return False
-    mean = np.stack([np.bincount(tracks.track, tracks.xy[:, i], n) for i in (0, 1)], axis=1)
-    mean /= np.maximum(count, 1)[:, None]
+    total = np.stack([np.bincount(tracks.track, tracks.xy[:, i], n) for i in (0, 1)], axis=1)
+    mean = np.asarray(total / np.maximum(count, 1)[:, None], dtype=np.float64)
     square = ((tracks.xy - mean[tracks.track]) ** 2).sum(axis=1)
     spread = np.sqrt(np.bincount(tracks.track, square, n) / np.maximum(count, 1))
     limit = max(_STILL_PX, _STILL_SHARE * size[0])

@@ -248,7 +248,7 @@ def _fit(lines: Lines, known: KnownLens, side: float, rng: np.random.Generator) 
             "The straight lines of the picture have directions that are not at right angles to each other, so they do "
             "not determine the focal length."
         )
-    free = FOCAL
+    free: tuple[int, ...] = FOCAL
     if known.principal_point_free:
         best, free = _with_centre(lines, best, known.principal_point_sd / side)
     cov = covariance(lines, best, free, known.principal_point_sd / side)
