@@ -11,17 +11,20 @@ from pathlib import Path
 from ..errors import InputError
 from .base import Footage, Frame
 from .numbering import format_ranges, is_pattern
+from .part import FootagePart
 
 __all__ = ["Footage", "Frame", "format_ranges", "open_footage"]
 
 
-def open_footage(path: str | os.PathLike[str]) -> Footage:
+def open_footage(path: str | os.PathLike[str], frames: tuple[int, int] | None = None) -> Footage:
     """Open a clip and check what can be checked without decoding it.
 
     Parameters
     ----------
     path : path of a video file, a folder of frames, a `shot.####.exr` or `shot.%04d.exr` pattern, or one frame of a
         sequence, which stands for the whole of it. A picture that belongs to no sequence is a clip of one frame.
+    frames : (int, int) or None
+        Numbers of the first and the last frame, both included; None for all.
 
     Returns
     -------
@@ -32,9 +35,13 @@ def open_footage(path: str | os.PathLike[str]) -> Footage:
     InputError
         If there is no footage, or it cannot be read; the message is one sentence for the artist.
     """
+    footage = _open_whole(Path(path))
+    return footage if frames is None else FootagePart(footage, *frames)
+
+
+def _open_whole(path: Path) -> Footage:
     from . import sequence  # here, so that importing the package loads neither OpenCV nor libav
 
-    path = Path(path)
     try:
         if path.is_dir():
             return sequence.open_folder(path)

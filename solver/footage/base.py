@@ -142,6 +142,12 @@ class Footage(ABC):
             raise IndexError(f"frame {index} does not lie in a clip of {len(self)} frames")
         return dict(self.metadata)
 
+    def file_of(self, index: int) -> Path:
+        """Return the file that holds frame `index`; the one file of a video."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} does not lie in a clip of {len(self)} frames")
+        return self.first_file
+
     @abstractmethod
     def _decode(self, start: int, stop: int) -> Generator[Frame]:
         """Yield the frames of a valid range; runs in the background thread."""

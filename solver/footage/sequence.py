@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +25,8 @@ UNREADABLE_SUFFIXES = frozenset((*_RAW, *_OTHER))
 _VIDEO_SUFFIXES = frozenset((".mov", ".mp4", ".m4v", ".mkv", ".avi", ".webm", ".mxf", ".mts", ".m2ts", ".mpg", ".ts"))
 _CONVERT = "convert the frames to EXR, PNG, TIFF or JPEG"
 _DEFAULT_RATE = 24.0
+# What programs call frames that nobody has named.
+_NAMELESS = re.compile(r"(?:frame|image|picture|still)?s?[ ._-]*\d+", re.IGNORECASE)
 # A second sequence with less than this share of the biggest one's frames is a leftover (thumbnails, references).
 _RIVAL_SHARE = 0.25
 
@@ -81,6 +84,12 @@ class SequenceFootage(Footage):
         if not 0 <= index < len(self):
             raise IndexError(f"frame {index} does not lie in a clip of {len(self)} frames")
         return self._reader.header(self._files[index]).metadata
+
+    def file_of(self, index: int) -> Path:
+        """Return the file of frame `index`."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} does not lie in a clip of {len(self)} frames")
+        return self._files[index]
 
     def _decode(self, start: int, stop: int) -> Generator[Frame]:
         first = int(self.frame_numbers[0])
@@ -142,8 +151,8 @@ def open_frame(path: Path) -> SequenceFootage:
     alike = [name for name in _list_files(path.parent) if _suffix(name) == _suffix(path.name)]
     for found in find_sequences(alike):
         if path.name in found.names and found.is_dense:
-            return _open_numbered(path.parent, found, path=path, name=found.title or _folder_name(path.parent))
-    return SequenceFootage(path=path, name=path.stem, files=[path], numbers=[1])
+            return _open_numbered(path.parent, found, path=path, name=_frame_name(path, found.title))
+    return SequenceFootage(path=path, name=_frame_name(path, path.stem), files=[path], numbers=[1])
 
 
 def is_picture_name(name: str) -> bool:
@@ -187,6 +196,11 @@ def _why_no_pictures(folder: Path, files: list[str]) -> str:
     if files:
         return f"{folder} holds no pictures: choose a folder with EXR, PNG, TIFF or JPEG frames."
     return f"{folder} is empty: choose a folder with EXR, PNG, TIFF or JPEG frames."
+
+
+def _frame_name(path: Path, title: str) -> str:
+    """The name of a shot that is given by one of its frames: the folder's, where `frame_0001` is all that it says."""
+    return title if title and not _NAMELESS.fullmatch(path.stem) else _folder_name(path.parent)
 
 
 def _folder_name(folder: Path) -> str:
