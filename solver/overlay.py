@@ -1,13 +1,15 @@
 """The overlay: a sheet of frames on which the eye can check a solve.
 
 Each tile shows a frame with what was tracked and what the solved camera makes of it: the tail of each track, the
-solved point reprojected (its colour is its error), the residual magnified, and the observations that the solve
-rejected. A good solve shows points that sit on things, and residuals that point everywhere.
+solved point reprojected (its colour is its error), the residual magnified, the observations that the solve rejected,
+and the horizon where the solve knows up. A good solve shows points that sit on things, and residuals that point
+everywhere. A static camera has no points: its tracks are shown as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .result import equivalent_35mm, whole_file
-from .types import Solve
+from .lens import BrownConradyLens
+from .result import camera_kind, equivalent_35mm, millimetres, whole_file
+from .types import STATIC, Solve
 
 RESIDUAL_GAIN = 10
 
@@ -28,6 +31,7 @@ _TAIL_FRAMES = 10
 _MOST_POINTS = 350  # drawn in a tile: more than these hide the picture
 _ERROR_SCALE_PX = 1.0  # error at the red end of the scale
 _SUBPIXEL_BITS = 4
+_HORIZON_STEPS = 33
 
 # Blue, green, red, as OpenCV wants them.
 _BACKGROUND = (32, 30, 28)
@@ -36,6 +40,7 @@ _MUTED = (165, 160, 155)
 _TAIL = (230, 190, 90)
 _RESIDUAL = (255, 255, 255)
 _REJECTED = (70, 60, 255)
+_HORIZON = (210, 120, 240)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -84,7 +89,7 @@ def draw_sheet(solve: Solve, pictures: Iterable[NDArray[np.uint8]]) -> NDArray[n
             left = _GAP + column * (tile_width + _GAP)
             band[: tile.shape[0], left : left + tile.shape[1]] = tile
         rows.append(band)
-    rows.append(_legend(width))
+    rows.append(_legend(width, solve))
     return np.concatenate(rows)
 
 
@@ -99,15 +104,18 @@ class _Observations:
         self.frame, self.xy, self.track = tracks.frame, tracks.xy, tracks.track
         self.point = point_of_track[tracks.track]
         self.kept = solve.inlier & (self.point >= 0)
-        self.rejected = ~solve.inlier
+        standing = solve.kind == STATIC
+        self.rejected = ~solve.inlier & ~np.bool_(standing)
+        self.shown = self.kept | np.bool_(standing)
         self.projected = np.zeros_like(tracks.xy)
-        kept = np.flatnonzero(self.kept)
-        R, t = solve.path.R_cam_from_world[self.frame[kept]], solve.path.t_cam_from_world[self.frame[kept]]
-        cam = np.einsum("nij,nj->ni", R, solve.points.xyz_world[self.point[kept]]) + t
-        front = cam[:, 2] > 0
-        self.kept[kept[~front]] = False
-        kept, cam = kept[front], cam[front]
-        self.projected[kept] = solve.lens.project(cam, solve.path.focal_px[self.frame[kept]])
+        path = solve.path
+        for frame in np.unique(self.frame[self.kept]):
+            rows = np.flatnonzero(self.kept & (self.frame == frame))
+            R, t = path.R_cam_from_world[frame], path.t_cam_from_world[frame]
+            cam = solve.points.xyz_world[self.point[rows]] @ R.T + t
+            front = cam[:, 2] > 0
+            self.kept[rows[~front]] = False
+            self.projected[rows[front]] = _lens_of(solve, frame).project(cam[front], path.focal_px[frame])
 
     def tail(self, observation: int) -> NDArray[np.float64]:
         """Where the track was in the frames before, and is now, oldest first, shape (K, 2)."""
@@ -119,7 +127,11 @@ class _Observations:
         ):
             first -= 1
         rows = slice(first, observation + 1)
-        return np.asarray(self.xy[rows][self.kept[rows]])
+        return np.asarray(self.xy[rows][self.shown[rows]])
+
+
+def _lens_of(solve: Solve, frame: int) -> BrownConradyLens:
+    return replace(solve.lens, k=solve.path.distortion[frame])
 
 
 def _draw_tile(
@@ -136,13 +148,12 @@ def _draw_tile(
     kept, rejected = np.flatnonzero(here & observations.kept), np.flatnonzero(here & observations.rejected)
     residuals = observations.xy[kept] - observations.projected[kept]
     errors = np.linalg.norm(residuals, axis=1)
-    drawn = np.arange(len(kept))
-    if len(kept) > _MOST_POINTS:  # the same points in every tile, as far as they live
-        order = np.random.default_rng(0).permutation(solve.tracks.n_tracks)
-        drawn = np.argsort(order[observations.track[kept]])[:_MOST_POINTS]
-
-    for i in drawn:
-        _polyline(tile, observations.tail(int(kept[i])) * to_tile, _TAIL)
+    drawn = _choice(observations.track[kept], solve.tracks.n_tracks)
+    shown = np.flatnonzero(here & observations.shown)
+    for i in shown[_choice(observations.track[shown], solve.tracks.n_tracks)]:
+        _polyline(tile, observations.tail(int(i)) * to_tile, _TAIL)
+    if solve.up_world is not None:
+        _polyline(tile, _horizon(solve, index) * to_tile, _HORIZON)
     for i in rejected:
         _cross(tile, observations.xy[i] * to_tile)
     for i in drawn:
@@ -150,24 +161,52 @@ def _draw_tile(
         _polyline(tile, np.stack([at, at + RESIDUAL_GAIN * residuals[i] * to_tile]), _RESIDUAL)
         _ring(tile, at, _error_colour(float(errors[i])))
 
-    rms = float(np.sqrt((errors**2).mean())) if len(errors) else 0.0
     caption = (
         f"frame {solve.shot.frame_numbers[index]}"
         f"    {solve.focal_mm[index]:.2f} mm ({solve.path.focal_px[index]:.1f} px)"
-        f"    rms {rms:.2f} px    {len(kept)} points, {len(rejected)} rejected"
     )
+    if len(errors):
+        rms = float(np.sqrt((errors**2).mean()))
+        caption += f"    rms {rms:.2f} px    {len(kept)} points, {len(rejected)} rejected"
     _caption(tile, caption)
     return tile
+
+
+def _choice(track: NDArray[np.int64], n_tracks: int) -> NDArray[np.int64]:
+    """Which of the observations of a frame to draw: the same tracks in every tile, as far as they live."""
+    if len(track) <= _MOST_POINTS:
+        return np.arange(len(track))
+    order = np.random.default_rng(0).permutation(n_tracks)
+    return np.argsort(order[track])[:_MOST_POINTS]
+
+
+def _horizon(solve: Solve, index: int) -> NDArray[np.float64]:
+    """The horizon across a frame, pixels, shape (K, 2): where rays at right angles to up meet the picture."""
+    width = solve.shot.size[0]
+    normal = solve.path.R_cam_from_world[index] @ solve.up_world
+    along = np.array([normal[1], -normal[0]])
+    if np.linalg.norm(along) < 1e-6:  # the camera looks straight up or down
+        return np.empty((0, 2))
+    along /= np.linalg.norm(along)
+    focal = solve.path.focal_px[index]
+    foot = -normal[2] * normal[:2] / (normal[:2] ** 2).sum()
+    steps = np.linspace(-1.0, 1.0, _HORIZON_STEPS)[:, None] * width / focal
+    straight = foot + steps * along
+    cam = np.concatenate([straight, np.ones((len(straight), 1))], axis=1)
+    return _lens_of(solve, index).project(cam, focal)
 
 
 def _header(solve: Solve, width: int) -> NDArray[np.uint8]:
     band = np.full((74, width, 3), _BACKGROUND, dtype=np.uint8)
     report, path = solve.report, solve.path
+    focal, full_frame = solve.focal_mm, equivalent_35mm(solve)
     first = (
-        f"{solve.shot.name}    {np.median(solve.focal_mm):.2f} mm on {solve.sensor_width_mm:.2f} mm"
-        f" ({solve.sensor_width_source})    {np.median(equivalent_35mm(solve)):.1f} mm on 36 mm"
-        f"    k1 {solve.lens.k[0]:+.4f}  k2 {solve.lens.k[1]:+.4f}    rms {report.rms_px:.2f} px"
+        f"{solve.shot.name}    {camera_kind(solve)}    {millimetres(focal)} on {solve.sensor_width_mm:.2f} mm"
+        f" ({solve.sensor_width_source})    {millimetres(full_frame, 1)} on 36 mm"
+        f"    k1 {solve.lens.k[0]:+.4f}  k2 {solve.lens.k[1]:+.4f}"
     )
+    if report.n_observations:
+        first += f"    rms {report.rms_px:.2f} px"
     second = (
         f"{report.status}: {int(path.solved.sum())} of {len(path.solved)} frames, {report.n_tracks} tracks,"
         f" {report.n_observations} observations.  " + "  ".join(report.reasons)
@@ -177,7 +216,7 @@ def _header(solve: Solve, width: int) -> NDArray[np.uint8]:
     return band
 
 
-def _legend(width: int) -> NDArray[np.uint8]:
+def _legend(width: int, solve: Solve) -> NDArray[np.uint8]:
     band = np.full((44, width, 3), _BACKGROUND, dtype=np.uint8)
     x, y = _GAP + 8, 22
 
@@ -204,6 +243,10 @@ def _legend(width: int) -> NDArray[np.uint8]:
     _cross(band, np.array([x + 6.0, y]))
     x += 22
     say("rejected observation")
+    if solve.up_world is not None:
+        _polyline(band, np.array([[x, y + 0.5], [x + 30, y + 0.5]]), _HORIZON)
+        x += 42
+        say("horizon")
     say(f"(at most {_MOST_POINTS} points a frame are drawn)")
     return band
 

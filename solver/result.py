@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import REFUSED, CameraPath, Shot, Solve
+from .known import Known, KnownPose, KnownValues
+from .types import MOVING, NODAL, REFUSED, STATIC, CameraPath, Shot, Solve
 
 SCHEMA = 1
 
@@ -35,7 +36,31 @@ def equivalent_35mm(solve: Solve) -> NDArray[np.float64]:
     return np.asarray(solve.path.focal_px * (FULL_FRAME_WIDTH_MM / solve.shot.size[0]))
 
 
-def solve_record(solve: Solve, version: str) -> dict[str, Any]:
+def camera_kind(solve: Solve) -> str:
+    """What kind of shot it is in an artist's words: "Zoom 28-60 mm", "Tripod pan, no depth" ..."""
+    if len(solve.path.focal_px) == 1:
+        return "Still, no depth"
+    zoom = f"zoom {solve.focal_mm.min():.0f}-{solve.focal_mm.max():.0f} mm"
+    words = {
+        (MOVING, False): "Moving camera",
+        (MOVING, True): zoom.capitalize(),
+        (NODAL, False): "Tripod pan, no depth",
+        (NODAL, True): f"Tripod {zoom}, no depth",
+        (STATIC, False): "Static camera, no depth",
+        (STATIC, True): f"Static camera, {zoom}, no depth",
+    }
+    return words[solve.kind, solve.zooms]
+
+
+def millimetres(focal_mm: NDArray[np.float64], digits: int = 2) -> str:
+    """Focal lengths of a shot as text: "35.00 mm", or "28.00 to 60.00 mm" in a zoom."""
+    least, most = float(focal_mm.min()), float(focal_mm.max())
+    if f"{least:.{digits}f}" == f"{most:.{digits}f}":
+        return f"{least:.{digits}f} mm"
+    return f"{least:.{digits}f} to {most:.{digits}f} mm"
+
+
+def solve_record(solve: Solve, version: str, known: KnownValues | None = None) -> dict[str, Any]:
     """The numbers of a solved shot, ready for JSON.
 
     Parameters
@@ -43,6 +68,8 @@ def solve_record(solve: Solve, version: str) -> dict[str, Any]:
     solve : Solve
     version : str
         Of the program.
+    known : KnownValues or None
+        What the solve was told beforehand.
     """
     report = solve.report
     return {
@@ -51,7 +78,15 @@ def solve_record(solve: Solve, version: str) -> dict[str, Any]:
         "version": version,
         "status": report.status,
         "reasons": list(report.reasons),
+        "kind": solve.kind,
+        "zooms": solve.zooms,
         "scale_source": solve.scale_source,
+        "up_world": solve.up_world,
+        "up_sd": solve.up_sd if solve.up_world is not None else None,
+        "readout": solve.readout,
+        "readout_sd": solve.readout_sd,
+        "bad_ranges": [{"first": bad.first, "last": bad.last, "reason": bad.reason} for bad in report.bad_ranges],
+        "known": known_record(known or KnownValues()),
         "shot": _shot_record(solve.shot),
         "lens": _lens_record(solve),
         "frames": _frame_records(solve.path, report.quality, solve.shot.frame_numbers),
@@ -83,6 +118,31 @@ def refusal_record(name: str, footage: str, reasons: Sequence[str], version: str
     }
 
 
+def known_record(known: KnownValues) -> dict[str, Any]:
+    """What was known beforehand, and from where; a value's `sd` of 0 says that it was locked."""
+    given: dict[str, Any] = {
+        "focal_px": _value_record(known.focal_px),
+        "focal_px_by_frame": [
+            {"frame": int(frame), **(_value_record(value) or {})}
+            for frame, value in sorted(known.focal_px_by_frame.items())
+        ],
+        "principal_point_px": [_value_record(value) for value in known.principal_point or ()],
+        **{f"k{i}": _value_record(value) for i, value in enumerate(known.k, start=1)},
+        "readout": _value_record(known.readout),
+        "poses": [_pose_record(int(frame), pose) for frame, pose in sorted(known.poses.items())],
+    }
+    given = {name: value for name, value in given.items() if value}
+    return {"source": known.source, **given} if given else {}
+
+
+def _value_record(value: Known | None) -> dict[str, float] | None:
+    return None if value is None else {"value": value.value, "sd": value.deviation}
+
+
+def _pose_record(frame: int, pose: KnownPose) -> dict[str, Any]:
+    return {"frame": frame, "rotation_sd": pose.rotation_deviation, "position_sd": pose.position_deviation}
+
+
 def _shot_record(shot: Shot) -> dict[str, Any]:
     return {
         "name": shot.name,
@@ -111,7 +171,9 @@ def _lens_record(solve: Solve) -> dict[str, Any]:
         "sensor_width_mm": solve.sensor_width_mm,
         "sensor_width_source": solve.sensor_width_source,
         "focal_px": float(np.median(solve.path.focal_px)),
+        "focal_px_range": [float(solve.path.focal_px.min()), float(solve.path.focal_px.max())],
         "focal_mm": float(np.median(solve.focal_mm)),
+        "focal_mm_range": [float(solve.focal_mm.min()), float(solve.focal_mm.max())],
         "focal_35mm_equivalent": float(np.median(equivalent_35mm(solve))),
         "sd": dict(solve.report.lens_sd),
     }
@@ -131,6 +193,7 @@ def _frame_records(
                 "solved": bool(path.solved[i]),
                 "focal_px": float(path.focal_px[i]),
                 "focal_px_sd": float(path.focal_px_sd[i]),
+                "distortion": path.distortion[i],
                 "cam_from_world": cam_from_world,
                 "rotation_sd": path.rotation_sd[i],
                 "position_sd": path.position_sd[i],
@@ -161,16 +224,28 @@ def plain(value: Any) -> Any:
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write `record` to `path`, whole or not at all."""
-    text = json.dumps(plain(record), indent=1, allow_nan=False)
     with whole_file(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(record_text(record), encoding="utf-8")
+
+
+def record_text(record: Mapping[str, Any]) -> str:
+    """The record as JSON."""
+    return json.dumps(plain(record), indent=1, allow_nan=False) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """The record at `path`; None where there is none, or where it is not one of this schema."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return parse_record(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def parse_record(text: str) -> dict[str, Any] | None:
+    """The record that a text holds; None where it is not one of this schema."""
+    try:
+        record = json.loads(text)
+    except ValueError:
         return None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         return None

@@ -1,4 +1,4 @@
-"""A solve with known truth, made without footage: what the pipeline would return for a camera that circles a scene."""
+"""Solves with known truth, made without footage: what the pipeline would return for each kind of camera."""
 
 from __future__ import annotations
 
@@ -25,23 +25,37 @@ def make_solve(
     sensor_width_mm: float = 36.0,
     size: tuple[int, int] = SIZE,
     seed: int = 7,
+    kind: str = "moving",
+    zoom: float = 1.0,
+    up_world: tuple[float, float, float] | None = None,
+    readout: float = 0.0,
+    bad: tuple[tuple[int, int, str], ...] = (),
+    is_sequence: bool = True,
 ) -> Any:
-    """A `Solve`. The types come as arguments since the package has a different name in each kind of test."""
+    """A `Solve`. The types come as arguments since the package has a different name in each kind of test.
+
+    `zoom` is the last focal length over the first; the distortion shrinks along it. Points of a nodal camera have
+    directions only, at distance 1; a static camera has none.
+    """
     rng = np.random.default_rng(seed)
     last = first_frame + frames + len(missing) - 1
     numbers = np.array([n for n in range(first_frame, last + 1) if n not in missing], dtype=np.int64)
     width, height = size
-    focal = np.full(frames, 0.9 * width)
-    lens = lens_module.BrownConradyLens(
-        size=size,
-        principal_point=np.array([width / 2 + 3.25, height / 2 - 2.5]),
-        k=np.array([-0.06, 0.015, 0.0]),
-    )
+    focal = np.geomspace(0.9 * width, 0.9 * width * zoom, frames) if zoom != 1 else np.full(frames, 0.9 * width)
+    distortion = np.array([-0.06, 0.015, 0.0]) * (focal[0] / focal[:, None])
+    principal_point = np.array([width / 2 + 3.25, height / 2 - 2.5])
+    lenses = [lens_module.BrownConradyLens(size=size, principal_point=principal_point, k=k) for k in distortion]
+    lens = lenses[frames // 2]
     R, t = _path(numbers - first_frame)
     world = rng.uniform([-2.5, -1.4, 4.0], [2.5, 1.4, 9.0], size=(points, 3))
+    if kind != "moving":
+        t = np.zeros_like(t)
+        world /= np.linalg.norm(world, axis=1, keepdims=True)
+    if kind == "static":
+        R = np.tile(np.eye(3), (frames, 1, 1))
 
     cam = np.einsum("fij,pj->pfi", R, world) + t[None]  # (P, F, 3)
-    xy = lens.project(cam, focal[None])
+    xy = np.stack([lenses[i].project(cam[:, i], focal[i]) for i in range(frames)], axis=1)
     inside = (cam[..., 2] > 0.1) & (xy > 0).all(axis=-1) & (xy < np.array(size)).all(axis=-1)
     seen = inside.sum(axis=1) >= 3
     world, xy, inside = world[seen], xy[seen], inside[seen]
@@ -49,6 +63,8 @@ def make_solve(
     noisy = xy[track, frame] + rng.normal(scale=0.15, size=(len(track), 2))
     inlier = rng.uniform(size=len(track)) > 0.03
     noisy[~inlier] += rng.normal(scale=6.0, size=(int((~inlier).sum()), 2))
+    if kind == "static":
+        world, inlier = world[:0], np.zeros_like(inlier)
     tracks = solver_types.Tracks(
         track=track.astype(np.int64),
         frame=frame.astype(np.int64),
@@ -63,19 +79,20 @@ def make_solve(
             name=name,
             footage=str(Path(first_file).parent) if first_file else name,
             first_file=first_file,
-            is_sequence=True,
+            is_sequence=is_sequence,
             size=size,
             frame_rate=frame_rate,
             frame_numbers=numbers,
             missing_frames=np.array(missing, dtype=np.int64),
         ),
+        kind=kind,
         lens=lens,
         path=solver_types.CameraPath(
             R_cam_from_world=R,
             t_cam_from_world=t,
             focal_px=focal,
             focal_px_sd=np.full(frames, 0.4),
-            distortion=np.tile(lens.k, (frames, 1)),
+            distortion=distortion,
             rotation_sd=np.full((frames, 3), 1e-4),
             position_sd=np.full((frames, 3), 1e-3),
             solved=solved,
@@ -90,9 +107,13 @@ def make_solve(
         sensor_width_mm=sensor_width_mm,
         sensor_width_source="given",
         scale_source="none",
+        up_world=None if up_world is None else np.array(up_world) / np.linalg.norm(up_world),
+        up_sd=0.0 if up_world is None else 0.004,
+        readout=readout,
+        readout_sd=0.02 if readout else 0.0,
         report=solver_types.SolveReport(
-            status=solver_types.SOLVED,
-            reasons=(),
+            status=solver_types.WARNINGS if bad else solver_types.SOLVED,
+            reasons=tuple(reason for _, _, reason in bad),
             rms_px=0.21,
             quality=np.full(frames, 0.9),
             n_tracks=len(world),
@@ -100,6 +121,7 @@ def make_solve(
             iterations=9,
             seconds={"tracking": 0.5, "solving": 0.25},
             lens_sd={"focal_px": 0.4, "k1": 0.001},
+            bad_ranges=tuple(solver_types.BadRange(first=a, last=b, reason=reason) for a, b, reason in bad),
         ),
     )
 

@@ -67,6 +67,47 @@ def test_portrait_footage_and_few_frames_fit() -> None:
     assert sheet.shape[1] == 1920
 
 
+@pytest.mark.parametrize("kind", ["moving", "nodal", "static"])
+def test_every_kind_of_shot_has_a_sheet(kind: str) -> None:
+    """A static camera's tracks are shown, and are neither points nor rejected."""
+    solve = make_solve(types, lens, kind=kind, frames=9, zoom=1.5)
+    tiles = overlay.draw_sheet(solve, pictures(solve))[74:-50].astype(int)
+    tails = ((tiles[..., 0] > 150) & (tiles[..., 2] < 130)).sum()
+    rings = ((tiles[..., 1] > 150) & (tiles[..., 0] < 110)).sum()
+    crosses = ((tiles[..., 2] > 150) & (tiles[..., 1] < 90)).sum()
+    assert tails > 20
+    assert (rings > 100 and crosses > 10) if kind != "static" else (rings == 0 and crosses == 0)
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_one_or_two_frames_fit(frames: int) -> None:
+    solve = make_solve(types, lens, kind="static", frames=frames)
+    assert overlay.draw_sheet(solve, pictures(solve)).shape[1] == 1920
+
+
+def test_points_of_a_zoom_are_drawn_with_their_frames_lens() -> None:
+    solve = make_solve(types, lens, zoom=1.8, frames=12)
+    observations = overlay._Observations(solve)
+    residual = np.linalg.norm(observations.xy - observations.projected, axis=1)[observations.kept]
+    assert observations.kept.sum() > 200 and residual.max() < 1.0
+
+
+def test_the_horizon_is_drawn_where_level_rays_meet_the_picture() -> None:
+    """The camera looks down by 5 degrees: the horizon lies above the middle by focal * tan(5 degrees)."""
+    down = np.radians(5.0)
+    solve = make_solve(types, lens, frames=1, kind="static", up_world=(0.0, -np.cos(down), -np.sin(down)))
+    line = overlay._horizon(solve, 0)
+    middle = line[np.abs(line[:, 0] - solve.lens.principal_point[0]).argmin()]
+    expected = solve.lens.principal_point[1] - solve.path.focal_px[0] * np.tan(down)
+    assert middle[1] == pytest.approx(expected, abs=0.5)
+    assert line[:, 0].min() < 0 and line[:, 0].max() > 640
+    sheet = overlay.draw_sheet(solve, pictures(solve)).astype(int)
+    drawn = np.argwhere((sheet[74:-60, :, 0] > 150) & (sheet[74:-60, :, 2] > 170) & (sheet[74:-60, :, 1] < 170))
+    assert np.median(drawn[:, 0]) == pytest.approx(expected * 629 / 640, abs=3)
+    straight_down = make_solve(types, lens, frames=1, kind="static", up_world=(0.0, 0.0, -1.0))
+    assert len(overlay._horizon(straight_down, 0)) == 0
+
+
 def test_reading_error_leaves_nothing(tmp_path: Path) -> None:
     solve = make_solve(types, lens)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from solver import lens, result, types
+from solver.known import Known, KnownValues
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "blender"))
 
@@ -34,6 +35,51 @@ def test_record_holds_what_the_contract_names() -> None:
     assert record["lens"]["k1"] == solve.lens.k[0]
     assert record["lens"]["focal_mm"] == pytest.approx(0.9 * 36)
     assert record["statistics"]["frames_solved"] == 11
+
+
+def test_record_tells_the_kind_of_shot_and_what_was_known() -> None:
+    solve = make_solve(
+        types, lens, kind="nodal", zoom=2.0, up_world=(0, -2, 0), readout=0.3, bad=((1002, 1003, "Blurred."),)
+    )
+    known = KnownValues(
+        focal_px=Known(value=600.0, deviation=0.0),
+        focal_px_by_frame={1002: Known(value=610.0, deviation=2.0)},
+        principal_point=(Known(value=320.0, deviation=1.0), Known(value=180.0, deviation=1.0)),
+        k=(Known(value=-0.1, deviation=0.01), None, None),
+        readout=Known(value=0.0, deviation=0.0),
+        source="metadata",
+    )
+    record = json.loads(result.record_text(result.solve_record(solve, "1.2.3", known)))
+    assert record["kind"] == "nodal" and record["zooms"] and record["up_world"] == [0, -1, 0]
+    assert record["readout"] == 0.3 and record["status"] == "warnings"
+    assert record["bad_ranges"] == [{"first": 1002, "last": 1003, "reason": "Blurred."}]
+    assert record["frames"][11]["distortion"] == pytest.approx([-0.03, 0.0075, 0.0])
+    assert record["lens"]["focal_mm_range"] == pytest.approx([32.4, 64.8])
+    assert record["known"] == {
+        "source": "metadata",
+        "focal_px": {"value": 600.0, "sd": 0.0},
+        "focal_px_by_frame": [{"frame": 1002, "value": 610.0, "sd": 2.0}],
+        "principal_point_px": [{"value": 320.0, "sd": 1.0}, {"value": 180.0, "sd": 1.0}],
+        "k1": {"value": -0.1, "sd": 0.01},
+        "readout": {"value": 0.0, "sd": 0.0},
+    }
+    plain = json.loads(result.record_text(result.solve_record(make_solve(types, lens), "1")))
+    assert plain["kind"] == "moving" and plain["known"] == {} and plain["up_sd"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "Moving camera"),
+        ({"zoom": 2.0}, "Zoom 32-65 mm"),
+        ({"kind": "nodal"}, "Tripod pan, no depth"),
+        ({"kind": "nodal", "zoom": 2.0}, "Tripod zoom 32-65 mm, no depth"),
+        ({"kind": "static"}, "Static camera, no depth"),
+        ({"kind": "static", "frames": 1}, "Still, no depth"),
+    ],
+)
+def test_kinds_have_words(changes: dict, words: str) -> None:
+    assert result.camera_kind(make_solve(types, lens, **changes)) == words
 
 
 def test_equivalent_focal_length_is_that_of_a_full_frame_sensor() -> None:
