@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from . import blocks, camera, clip, points, scene
+from . import axes, blocks, camera, clip, clip_lens, markers, points, scene
 
 if TYPE_CHECKING:
     from ...solver.types import Solve
@@ -23,7 +23,9 @@ class SceneResult:
 
     Attributes
     ----------
-    collection, camera, clip, points : str
+    collection, camera, clip : str
+    points : str
+        Empty where the shot has none.
     n_tracks : int
         Tracks in the clip.
     n_tracks_left_out : int
@@ -51,14 +53,19 @@ def build_scene(solve: Solve, target: bpy.types.Scene, movie_clip: bpy.types.Mov
     movie_clip : MovieClip, optional
         The clip that was solved, where there was one.
     """
+    file = bpy.path.abspath(movie_clip.filepath) if movie_clip else solve.shot.first_file
+    owner = blocks.Owner(name=solve.shot.name, file=file)
+    world = axes.world_of(solve)
+    lens = clip_lens.fit(solve)
     offset = scene.frame_offset(solve.shot)
     scene.set_format(solve.shot, target, offset)
-    collection = blocks.ensure_collection(target, solve.shot)
-    footage = clip.ensure_clip(solve, target, offset, movie_clip)
+    markers.write_markers(solve, target, offset)
+    collection = blocks.ensure_collection(target, owner)
+    footage = clip.ensure_clip(solve, target, owner, offset, lens, movie_clip)
     n_tracks, n_left_out = clip.write_tracks(solve, footage)
-    camera_object = camera.ensure_camera(solve, target, collection, offset)
+    camera_object = camera.ensure_camera(solve, target, collection, owner, offset, world)
     camera.show_footage(camera_object.data, footage)
-    points_object = points.ensure_points(solve, target, collection)
+    points_object = points.ensure_points(solve, target, collection, owner, world)
 
     notes = []
     if n_left_out:
@@ -68,11 +75,16 @@ def build_scene(solve: Solve, target: bpy.types.Scene, movie_clip: bpy.types.Mov
     if tuple(footage.size) not in ((0, 0), solve.shot.size):
         width, height = footage.size
         notes.append(f"Blender reads the footage as {width} x {height} pixels, turned or scaled.")
+    if lens.worst_px > clip_lens.VISIBLE_PX:
+        notes.append(
+            f"The distortion changes during the zoom, and a clip in Blender has one for all frames: undistorted, the "
+            f"corners of the footage are off by up to {lens.worst_px:.1f} px."
+        )
     return SceneResult(
         collection=collection.name,
         camera=camera_object.name,
         clip=footage.name,
-        points=points_object.name,
+        points=points_object.name if points_object else "",
         n_tracks=n_tracks,
         n_tracks_left_out=n_left_out,
         notes=tuple(notes),

@@ -1,49 +1,66 @@
 """Finding the datablocks of an earlier solve.
 
 Every datablock that is built carries a custom property saying what it is and of which footage, so that a second solve
-finds it whatever it was renamed to, and touches nothing else. The footage is told by its first file: the names of two
-shots may be the same.
+finds it whatever it was renamed to, and touches nothing else. The footage is told by the file that its clip was loaded
+from: the names of two shots may be the same, and a solve of some of its frames is still of this footage.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import bpy
-
-if TYPE_CHECKING:
-    from ...solver.types import Shot
 
 TAG = "lens_solver"
 
 Block = TypeVar("Block", bound=bpy.types.ID)
 
 
-def tag_of(shot: Shot, role: str) -> str:
-    """The value of the tag: what the datablock is, and of which footage."""
-    return f"{role}:{Path(shot.first_file).absolute().as_posix()}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """What the datablocks belong to.
+
+    Attributes
+    ----------
+    name : str
+        Of the shot.
+    file : str
+        The video, or the first frame of the sequence.
+    """
+
+    name: str
+    file: str
+
+    def tag(self, role: str) -> str:
+        """The value of the tag: what the datablock is, and of which footage."""
+        return f"{role}:{Path(self.file).absolute().as_posix()}"
 
 
-def ensure_tagged(existing: Iterable[Block], shot: Shot, role: str, create: Callable[[], Block]) -> Block:
+def ensure_tagged(existing: Iterable[Block], owner: Owner, role: str, create: Callable[[], Block]) -> Block:
     """The block among `existing` with this tag, else what `create` makes, tagged."""
-    tag = tag_of(shot, role)
-    for block in existing:
-        if block.get(TAG) == tag and block.library is None:
-            return block
-    block = create()
-    block[TAG] = tag
+    block = find_tagged(existing, owner, role)
+    if block is None:
+        block = create()
+        block[TAG] = owner.tag(role)
     return block
 
 
-def ensure_collection(scene: bpy.types.Scene, shot: Shot) -> bpy.types.Collection:
+def find_tagged(existing: Iterable[Block], owner: Owner, role: str) -> Block | None:
+    """The block among `existing` with this tag."""
+    tag = owner.tag(role)
+    return next((block for block in existing if block.get(TAG) == tag and block.library is None), None)
+
+
+def ensure_collection(scene: bpy.types.Scene, owner: Owner) -> bpy.types.Collection:
     """The collection of the shot, in the scene."""
     collection = ensure_tagged(
         scene.collection.children_recursive,
-        shot,
+        owner,
         "collection",
-        lambda: bpy.data.collections.new(f"Lens Solver {shot.name}"),
+        lambda: bpy.data.collections.new(f"Lens Solver {owner.name}"),
     )
     if collection not in scene.collection.children_recursive:
         scene.collection.children.link(collection)
@@ -51,7 +68,11 @@ def ensure_collection(scene: bpy.types.Scene, shot: Shot) -> bpy.types.Collectio
 
 
 def ensure_object(
-    scene: bpy.types.Scene, collection: bpy.types.Collection, shot: Shot, role: str, create: Callable[[], bpy.types.ID]
+    scene: bpy.types.Scene,
+    collection: bpy.types.Collection,
+    owner: Owner,
+    role: str,
+    create: Callable[[], bpy.types.ID],
 ) -> bpy.types.Object:
     """The object of the shot with this role; a new one is named after its data and stands in `collection`.
 
@@ -62,7 +83,7 @@ def ensure_object(
         data = create()
         return bpy.data.objects.new(data.name, data)
 
-    obj = ensure_tagged(scene.objects, shot, role, new_object)
+    obj = ensure_tagged(scene.objects, owner, role, new_object)
     if obj.name not in scene.objects:
         collection.objects.link(obj)
     return obj

@@ -1,7 +1,8 @@
 """The footage as Blender's movie clip, with the lens and the tracks in it.
 
 Blender's polynomial model is the solver's Brown-Conrady model with the same coefficients: both distort normalised
-coordinates (x/z, y/z). A clip has one focal length; in a zoom it is the median, as the coefficients are the shot's.
+coordinates (x/z, y/z). None of a clip's lens values can be animated, so a zoom's clip holds the one lens that
+undistorts best over the whole shot (`clip_lens`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from . import axes, blocks
 
 if TYPE_CHECKING:
-    from ...solver.types import Solve
+    from ...solver.types import Shot, Solve
+    from .clip_lens import ClipLens
 
 TRACK_PREFIX = "LS."
 
@@ -32,7 +34,12 @@ _SEARCH_PX = 45.0
 
 
 def ensure_clip(
-    solve: Solve, scene: bpy.types.Scene, frame_offset: int, clip: bpy.types.MovieClip | None = None
+    solve: Solve,
+    scene: bpy.types.Scene,
+    owner: blocks.Owner,
+    frame_offset: int,
+    lens: ClipLens,
+    clip: bpy.types.MovieClip | None = None,
 ) -> bpy.types.MovieClip:
     """The footage as the scene's active clip, its camera set to the solved lens.
 
@@ -40,30 +47,36 @@ def ensure_clip(
     ----------
     solve : Solve
     scene
+    owner : Owner
     frame_offset : int
         Footage frame number less scene frame.
+    lens : ClipLens
     clip : MovieClip, optional
         The clip that was solved; without it the clip of this file is found or loaded.
     """
     shot = solve.shot
     if clip is None:
         clip = _find_clip(shot.first_file) or bpy.data.movieclips.load(str(Path(shot.first_file).absolute()))
-    clip[blocks.TAG] = blocks.tag_of(shot, "clip")
-    clip.frame_start = int(shot.frame_numbers[0]) + _later_start(clip, shot.first_file) - frame_offset
+    clip[blocks.TAG] = owner.tag("clip")
+    clip.frame_start = _first_number(clip, shot) - frame_offset
     clip.frame_offset = 0
-    _set_lens(clip.tracking.camera, solve)
+    _set_lens(clip.tracking.camera, solve, lens)
     scene.active_clip = clip
     return clip
 
 
-def _later_start(clip: bpy.types.MovieClip, first_file: str) -> int:
-    """By how many frames the clip starts after the shot: an artist may have loaded a later frame of the sequence."""
-    if clip.source != "SEQUENCE":
-        return 0
-    numbers = [_LAST_NUMBER.search(Path(path).stem) for path in (bpy.path.abspath(clip.filepath), first_file)]
-    if numbers[0] is None or numbers[1] is None:
-        return 0
-    return int(numbers[0][0]) - int(numbers[1][0])
+def _first_number(clip: bpy.types.MovieClip, shot: Shot) -> int:
+    """Number of the footage frame that the clip shows first: its frame 1.
+
+    A clip holds the whole of a video, and a sequence from the file on that it was loaded from, whatever of it was
+    solved.
+    """
+    if not shot.is_sequence:
+        return 1
+    files = (bpy.path.abspath(clip.filepath), shot.first_file)
+    numbers = [_LAST_NUMBER.search(Path(path).stem) for path in files]
+    later = int(numbers[0][0]) - int(numbers[1][0]) if numbers[0] and numbers[1] else 0
+    return int(shot.frame_numbers[0]) + later
 
 
 def _find_clip(first_file: str) -> bpy.types.MovieClip | None:
@@ -73,14 +86,14 @@ def _find_clip(first_file: str) -> bpy.types.MovieClip | None:
     return None
 
 
-def _set_lens(camera: Any, solve: Solve) -> None:
+def _set_lens(camera: Any, solve: Solve, lens: ClipLens) -> None:
     camera.units = "MILLIMETERS"
     camera.pixel_aspect = solve.shot.pixel_aspect
     camera.sensor_width = solve.sensor_width_mm
-    camera.focal_length = float(np.median(solve.focal_mm))
+    camera.focal_length = lens.focal_px * solve.sensor_width_mm / solve.shot.size[0]
     camera.principal_point_pixels = axes.clip_pixels(solve.lens.principal_point, solve.shot.size)
     camera.distortion_model = "POLYNOMIAL"
-    camera.k1, camera.k2, camera.k3 = (float(k) for k in solve.lens.k)
+    camera.k1, camera.k2, camera.k3 = (float(k) for k in lens.k)
 
 
 def write_tracks(solve: Solve, clip: bpy.types.MovieClip) -> tuple[int, int]:
@@ -96,7 +109,7 @@ def write_tracks(solve: Solve, clip: bpy.types.MovieClip) -> tuple[int, int]:
     """
     _delete_tracks(clip)
     tracks = solve.tracks
-    first = int(solve.shot.frame_numbers[0]) + _later_start(clip, solve.shot.first_file)
+    first = _first_number(clip, solve.shot)
     clip_frame = solve.shot.frame_numbers[tracks.frame] - first + 1  # a clip counts from 1
     keep = solve.inlier & np.isin(tracks.track, solve.points.track) & (clip_frame >= 1)
     track, clip_frame = tracks.track[keep], clip_frame[keep]

@@ -27,8 +27,22 @@ def animation_curves(block: bpy.types.ID) -> Any:
     return strip.channelbag(slot, ensure=True).fcurves
 
 
+def remove_curves(block: bpy.types.ID, data_path: str) -> None:
+    """Take the keys of a property away; the property keeps the value it has."""
+    if block.animation_data is None or block.animation_data.action is None:
+        return
+    curves = animation_curves(block)
+    for curve in [curve for curve in curves if curve.data_path == data_path]:
+        curves.remove(curve)
+
+
 def write_curve(
-    curves: Any, data_path: str, index: int, frames: NDArray[np.float64], values: NDArray[np.float64]
+    curves: Any,
+    data_path: str,
+    index: int,
+    frames: NDArray[np.float64],
+    values: NDArray[np.float64],
+    solved: NDArray[np.bool_],
 ) -> None:
     """Replace the curve of one property by one linear key a frame.
 
@@ -40,12 +54,19 @@ def write_curve(
     index : int
         Component of a vector property; 0 for a single value.
     frames, values : ndarray of shape (K,)
+    solved : ndarray of bool, shape (K,)
+        The keys where this is false are shown as breakdowns: what stands between solved frames.
     """
     curve = curves.find(data_path, index=index) or curves.new(data_path, index=index)
     points = curve.keyframe_points
     points.clear()
     points.add(len(frames))
     points.foreach_set("co", np.stack([frames, values], axis=1).astype(np.float32).ravel())
-    linear = bpy.types.Keyframe.bl_rna.properties["interpolation"].enum_items["LINEAR"].value
-    points.foreach_set("interpolation", np.full(len(frames), linear, dtype=np.intc))
+    points.foreach_set("interpolation", np.full(len(frames), _number("interpolation", "LINEAR"), dtype=np.intc))
+    shown_as = np.where(solved, _number("type", "KEYFRAME"), _number("type", "BREAKDOWN"))
+    points.foreach_set("type", shown_as.astype(np.intc))
     curve.update()
+
+
+def _number(prop: str, choice: str) -> int:
+    return int(bpy.types.Keyframe.bl_rna.properties[prop].enum_items[choice].value)

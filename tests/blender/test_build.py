@@ -105,14 +105,17 @@ def test_frame_rate(rate: float, expected: tuple[int, float]) -> None:
     assert expected[0] / expected[1] == pytest.approx(rate, rel=1e-4)
 
 
-def test_frames_without_a_solve_have_no_keys(footage: Path) -> None:
+def test_frames_without_a_solve_are_breakdowns(footage: Path) -> None:
     solve = solve_of(footage, missing=(1004,), unsolved=(1006,), frames=11)
     scene = bpy.context.scene
     build.build_scene(solve, scene)
-    for block, path in ((scene.camera, "location"), (scene.camera.data, "lens")):
+    for block, path in ((scene.camera, "location"), (scene.camera, "rotation_quaternion"), (scene.camera.data, "lens")):
         curve = keys.animation_curves(block).find(path, index=0)
-        frames = [int(point.co[0]) for point in curve.keyframe_points]
-        assert frames == [n for n in range(1001, 1013) if n not in (1004, 1006)]
+        kinds = {int(point.co[0]): point.type for point in curve.keyframe_points}
+        assert sorted(kinds) == [n for n in range(1001, 1013) if n != 1004]
+        assert kinds.pop(1006) == "BREAKDOWN" and set(kinds.values()) == {"KEYFRAME"}
+    scene.frame_set(1006)
+    np.testing.assert_allclose(scene.camera.location, axes.World().points(solve.path.centre_world)[4], atol=1e-6)
     assert (scene.frame_start, scene.frame_end) == (1001, 1012)
 
 
@@ -190,6 +193,6 @@ def test_quaternions_do_not_jump() -> None:
     angle = np.linspace(0, 4 * np.pi, 50)
     c, s, zero, one = np.cos(angle), np.sin(angle), np.zeros(50), np.ones(50)
     R = np.stack([c, zero, -s, zero, one, zero, s, zero, c], axis=1).reshape(-1, 3, 3)
-    matrices = axes.camera_matrices(R, np.zeros((50, 3)))
+    matrices = axes.World().camera_matrices(R, np.zeros((50, 3)))
     q = build.camera._continuous_quaternions(matrices[:, :3, :3])
     assert ((q[1:] * q[:-1]).sum(axis=1) > 0.9).all()
