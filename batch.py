@@ -38,7 +38,7 @@ def find_libraries() -> str | None:
     if importlib.util.find_spec("cv2") is None:
         unpacked = ROOT / "vendor" / "unpacked" / f"cp{sys.version_info.major}{sys.version_info.minor}"
         sys.path.append(str(unpacked))
-    missing = [name for name in ("numpy", "cv2", "scipy", "av") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("numpy", "cv2", "scipy", "av", "ruamel") if importlib.util.find_spec(name) is None]
     if missing:
         return (
             f"This Python {sys.version_info.major}.{sys.version_info.minor} lacks {', '.join(missing)}:"

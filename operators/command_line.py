@@ -6,7 +6,6 @@ and skipped shots need none.
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import hashlib
 import json
@@ -21,16 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import argparse
+
     from ..solver.footage import Footage
     from ..solver.types import Solve
+    from .arguments import Request
 
 EXIT_SOLVED = 0
 EXIT_SOME_NOT = 1
 EXIT_USAGE = 2
 EXIT_STOPPED = 130
-
-STAGES = ("camera", "focus", "depth")
-AVAILABLE_STAGES = ("camera",)
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,19 +42,25 @@ def main(argv: Sequence[str]) -> int:
     int
         0: every shot was solved; 1: some were not; 2: the arguments cannot be used.
     """
+    from . import arguments
+
     try:
-        args = _parser().parse_args(argv)
+        args = arguments.parse(argv, program_version())
+        requests = arguments.requests(args)
     except SystemExit as exit_request:  # argparse has printed why, or the help
         return int(exit_request.code or 0)
-    problem = _check(args)
+    except arguments.UsageError as error:
+        _complain(str(error))
+        return EXIT_USAGE
+    problem = _check(requests, args)
     if problem is not None:
         _complain(problem)
         return EXIT_USAGE
-    later = [stage for stage in args.stages or () if stage not in AVAILABLE_STAGES]
+    later = [stage for stage in args.stages or () if stage not in arguments.AVAILABLE_STAGES]
     if later:
         _say(f"This version has only the camera stage: {' and '.join(later)} left out.")
     try:
-        solved = [_run_shot(path, args) for path in args.footage]
+        solved = [_run_shot(request, args) for request in requests]
     except KeyboardInterrupt:
         _complain("Stopped.")
         return EXIT_STOPPED
@@ -76,69 +81,21 @@ def unregister_command(handle: Any) -> None:
     bpy.utils.unregister_cli_command(handle)
 
 
-# Arguments
+def _check(requests: list[Request], args: argparse.Namespace) -> str | None:
+    """What makes the arguments unusable once they are read, in one sentence."""
+    from .arguments import fallback_name
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="lens_solver",
-        description="Solve the camera and the lens of shots. Each shot leaves <shot>.blend, <shot>.json and"
-        " <shot>_overlay.png in the output folder.",
-        epilog="Exit code: 0 when every shot was solved, 1 when some were not, 2 for arguments that cannot be used.",
-    )
-    parser.add_argument(
-        "footage",
-        nargs="+",
-        metavar="FOOTAGE",
-        help="video file, folder of frames, or a pattern such as shot.####.exr or shot.%%04d.exr",
-    )
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the results")
-    parser.add_argument(
-        "--stages",
-        type=_stages,
-        metavar="LIST",
-        help=f"how far to go, of {','.join(STAGES)} (default: all that this version can: {','.join(AVAILABLE_STAGES)})",
-    )
-    parser.add_argument(
-        "--sensor", type=_millimetres, metavar="MM", help="sensor width (default: what the footage says, else 36)"
-    )
-    parser.add_argument("--slate", type=Path, metavar="CSV", help="camera report, a row a frame (not in this version)")
-    parser.add_argument("--force", action="store_true", help="solve again what is done and unchanged")
-    parser.add_argument("--version", action="version", version=f"Lens Solver {program_version()}")
-    return parser
-
-
-def _stages(text: str) -> tuple[str, ...]:
-    stages = tuple(stage.strip() for stage in text.split(",") if stage.strip())
-    unknown = [stage for stage in stages if stage not in STAGES]
-    if unknown or not stages:
-        raise argparse.ArgumentTypeError(f"no stage {', '.join(unknown) or text!r}: choose from {', '.join(STAGES)}")
-    if "camera" not in stages:
-        raise argparse.ArgumentTypeError(f"{' and '.join(stages)} need camera before them")
-    return stages
-
-
-def _millimetres(text: str) -> float:
-    try:
-        width = float(text)
-    except ValueError:
-        width = 0.0
-    if not 0.5 <= width <= 1000:
-        raise argparse.ArgumentTypeError(f"{text} is not a sensor width in millimetres between 0.5 and 1000")
-    return width
-
-
-def _check(args: argparse.Namespace) -> str | None:
-    """What makes the arguments unusable, in one sentence."""
-    if args.slate is not None:
-        return "This version cannot read a slate yet: leave --slate out."
-    if any(Path(footage).suffix.lower() in (".yaml", ".yml") for footage in args.footage):
-        return "This version cannot read a YAML file of shots yet: name the footage itself."
-    names: dict[str, str] = {}
-    for footage in args.footage:
-        name = fallback_name(footage)
-        if names.setdefault(name, footage) != footage:
-            return f"Both {names[name]} and {footage} would be written as {name}: give them different output folders."
+    names: dict[str, Request] = {}
+    for request in requests:
+        name = request.name or fallback_name(request.footage)
+        other = names.setdefault(name, request)
+        if other.footage != request.footage:
+            both = f"{other.footage} and {request.footage}"
+            return f"Both {both} would be written as {name}: give them different output folders."
+        if other != request:
+            return f"{request.footage} is to be solved in two ways as {name}: give the two different names."
+    if args.output is None:
+        return "Name the folder for the results with --output DIR."
     try:
         args.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -146,17 +103,6 @@ def _check(args: argparse.Namespace) -> str | None:
     if not os.access(args.output, os.W_OK):
         return f"The output folder {args.output} cannot be written to."
     return None
-
-
-def fallback_name(footage: str) -> str:
-    """What a shot is called while its footage cannot be opened: the folder's name, or the file's without its number."""
-    path = Path(footage)
-    if path.is_dir():
-        return path.resolve().name or "shot"
-    stem = path.stem
-    for mark in ("#", "%"):
-        stem = stem.split(mark)[0]
-    return stem.rstrip(" ._-") or path.resolve().parent.name or "shot"
 
 
 def program_version() -> str:
@@ -192,44 +138,59 @@ class _Target:
         return self.folder / f"{self.name}.log"
 
 
-def _run_shot(path: str, args: argparse.Namespace) -> bool:
+def _run_shot(request: Request, args: argparse.Namespace) -> bool:
     """Solve one shot and write its files; whether it is solved."""
     from ..solver.errors import SolverError
+    from .arguments import fallback_name
 
-    target = _Target(folder=args.output.resolve(), name=fallback_name(path))
+    path = request.footage
+    target = _Target(folder=args.output.resolve(), name=request.name or fallback_name(path))
     try:
         from ..solver.footage import open_footage
 
-        footage = open_footage(path)
-        target = _Target(folder=target.folder, name=footage.name)
-        fingerprint = _fingerprint(path, footage, args)
-        if not args.force and _is_done(target, fingerprint):
+        whole = open_footage(path)
+        target = _Target(folder=target.folder, name=request.name or whole.name)
+        fingerprint = _fingerprint(request, whole, args)
+        if request.resolve is None and not args.force and _is_done(target, fingerprint):
             _say(f"{target.name}: done before and unchanged, skipped (--force solves it again).")
             return True
-        _solve_shot(footage, target, fingerprint, args)
+        _solve_shot(request, whole, target, fingerprint)
     except SolverError as error:
-        return _refuse(target, path, str(error))
+        return _not_solved(request, target, str(error))
     except OSError as error:
-        return _refuse(target, path, f"{error.strerror or error}: {error.filename or path}")
+        return _not_solved(request, target, f"{error.strerror or error}: {error.filename or path}")
     except Exception:  # noqa: BLE001 - the next shot must still get its turn; nothing is hidden: the log holds the traceback
-        return _fail(target, path)
+        return _fail(request, target)
     return True
 
 
-def _solve_shot(footage: Footage, target: _Target, fingerprint: str, args: argparse.Namespace) -> None:
+def _solve_shot(request: Request, whole: Footage, target: _Target, fingerprint: str) -> None:
+    from dataclasses import replace
+
+    from ..solver.earlier import earlier_solve, read_solved
+    from ..solver.footage import part_of
     from ..solver.overlay import overlay_frames, write_overlay
-    from ..solver.pipeline import SolveOptions, solve
     from ..solver.progress import Progress
     from ..solver.result import solve_record, write_json
+    from .solving import solve_footage
 
     started = time.perf_counter()
     steps = _StepPrinter(target.name)
-    result = solve(footage, SolveOptions(sensor_width_mm=args.sensor), Progress(steps))
+    earlier = None
+    footage = whole
+    if request.resolve is not None:
+        earlier = earlier_solve(read_solved(request.resolve), str(request.resolve))
+    elif request.settings.frames is not None:
+        footage = part_of(whole, *request.settings.frames)
+    found = solve_footage(footage, request.settings, Progress(steps), earlier)
+    result = found.solve
+    if request.name is not None:
+        result = replace(result, shot=replace(result.shot, name=request.name))
     steps(1.0, "Writing the scene")
-    notes = _write_blend(result, target)
+    notes = (*found.notes, *_write_blend(result, target))
     write_overlay(target.overlay, result, footage.images(overlay_frames(result)))
     seconds = time.perf_counter() - started
-    record = solve_record(result, program_version())
+    record = solve_record(result, program_version(), found.known)
     record["notes"] = list(notes)
     record["statistics"]["seconds_in_all"] = round(seconds, 3)
     record["input"] = {"fingerprint": fingerprint}
@@ -281,67 +242,81 @@ def _keep_edited(target: _Target) -> None:
         target.blend.replace(target.blend.with_suffix(".blend1"))
 
 
-def _refuse(target: _Target, path: str, reason: str) -> bool:
-    """Leave the record of a shot that was not solved, and no scene."""
+def _not_solved(request: Request, target: _Target, reason: str) -> bool:
+    """Leave the record of a shot that was not solved, and no scene; an earlier solve that was to be mended stays."""
     from ..solver.result import refusal_record, write_json
 
+    if request.resolve is not None:
+        _complain(f"{target.name}: not solved again, the earlier solve is kept. {reason}")
+        return False
     try:
         _keep_edited(target)
         target.blend.unlink(missing_ok=True)
         target.overlay.unlink(missing_ok=True)
-        write_json(target.json, refusal_record(target.name, path, [reason], program_version()))
+        write_json(target.json, refusal_record(target.name, request.footage, [reason], program_version()))
     except OSError as error:
         reason = f"{reason} ({target.json} cannot be written: {error.strerror}.)"
     _complain(f"{target.name}: not solved. {reason}")
     return False
 
 
-def _fail(target: _Target, path: str) -> bool:
+def _fail(request: Request, target: _Target) -> bool:
     """The same for an error of the program itself, with its traceback in a log."""
     import traceback
 
     try:
-        target.log.write_text(f"{path}\n{traceback.format_exc()}", encoding="utf-8")
+        target.log.write_text(f"{request.footage}\n{traceback.format_exc()}", encoding="utf-8")
         where = str(target.log)
     except OSError:
         where = "the log, which cannot be written"
-    return _refuse(target, path, f"Internal error, see {where}.")
+    return _not_solved(request, target, f"Internal error, see {where}.")
 
 
 def _summary(solve: Solve) -> str:
     """One line: what an artist asks first."""
-    import numpy as np
-
-    from ..solver.result import equivalent_35mm
+    from ..solver.result import camera_kind, equivalent_35mm, millimetres
 
     width = f"{solve.sensor_width_mm:g} mm sensor, {solve.sensor_width_source}"
-    focal_px, focal_mm = solve.path.focal_px, solve.focal_mm
-    if np.ptp(focal_px) > 1e-3 * np.median(focal_px):
-        lens = f"{focal_mm.min():.2f} to {focal_mm.max():.2f} mm ({focal_px.min():.1f} to {focal_px.max():.1f} px"
-    else:
-        lens = f"{np.median(focal_mm):.2f} mm ({np.median(focal_px):.1f} px"
-    equivalent = f"{np.median(equivalent_35mm(solve)):.1f} mm on full frame; {width})"
-    frames = f"{int(solve.path.solved.sum())} of {len(solve.path.solved)} frames"
-    return f"{solve.report.status}, {lens}, {equivalent}, error {solve.report.rms_px:.2f} px, {frames}"
+    focal_px = solve.path.focal_px
+    pixels = f"{focal_px.min():.1f} to {focal_px.max():.1f} px" if solve.zooms else f"{focal_px[0]:.1f} px"
+    full_frame = millimetres(equivalent_35mm(solve), 1)
+    parts = [
+        solve.report.status,
+        camera_kind(solve),
+        f"{millimetres(solve.focal_mm)} ({pixels}; {full_frame} on full frame; {width})",
+    ]
+    if solve.report.n_observations:
+        parts.append(f"error {solve.report.rms_px:.2f} px")
+    parts.append(f"{int(solve.path.solved.sum())} of {len(solve.path.solved)} frames")
+    return ", ".join(parts)
 
 
 # Skipping what is done
 
 
-def _fingerprint(path: str, footage: Footage, args: argparse.Namespace) -> str:
-    """Of everything that a result depends on: footage files, options, program."""
+def _fingerprint(request: Request, footage: Footage, args: argparse.Namespace) -> str:
+    """Of everything that a result depends on: footage files, options and the files that they name, program."""
+    from .arguments import AVAILABLE_STAGES
+
     first = Path(footage.first_file)
-    files = [first] if footage.kind == "video" else sorted(entry for entry in first.parent.iterdir() if entry.is_file())
-    stages = args.stages or STAGES
     content = {
-        "footage": str(Path(path).resolve()),
-        "files": [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
-        "sensor": args.sensor,
-        "stages": [stage for stage in AVAILABLE_STAGES if stage in stages],
+        "footage": str(Path(request.footage).resolve()),
+        "files": _states(first if footage.kind == "video" else first.parent),
+        "settings": str(request.settings),
+        "named": [_states(path) for path in request.settings.files],
+        "stages": [stage for stage in AVAILABLE_STAGES if args.stages is None or stage in args.stages],
         "version": program_version(),
         "source": max(file.stat().st_mtime_ns for part in ("operators", "solver") for file in _sources(part)),
     }
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _states(path: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of a file, or of the files of a folder."""
+    if not path.exists():  # a pattern
+        path = path.parent
+    files = [path] if path.is_file() else sorted(entry for entry in path.iterdir() if entry.is_file())
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 def _sources(part: str) -> Iterator[Path]:

@@ -98,6 +98,12 @@ REQUIREMENTS = (
         licence="BSD-3-Clause",
         note="pure Python, one wheel for all",
     ),
+    Requirement(
+        name="ruamel.yaml",
+        version="0.19.1",
+        licence="MIT",
+        note="YAML files of shots; pure Python, one wheel for all",
+    ),
 )
 
 

@@ -13,7 +13,7 @@ from .base import Footage, Frame
 from .numbering import format_ranges, is_pattern
 from .part import FootagePart
 
-__all__ = ["Footage", "Frame", "format_ranges", "open_footage"]
+__all__ = ["Footage", "Frame", "format_ranges", "open_footage", "part_of"]
 
 
 def open_footage(path: str | os.PathLike[str], frames: tuple[int, int] | None = None) -> Footage:
@@ -36,7 +36,12 @@ def open_footage(path: str | os.PathLike[str], frames: tuple[int, int] | None = 
         If there is no footage, or it cannot be read; the message is one sentence for the artist.
     """
     footage = _open_whole(Path(path))
-    return footage if frames is None else FootagePart(footage, *frames)
+    return footage if frames is None else part_of(footage, *frames)
+
+
+def part_of(footage: Footage, first: int, last: int) -> Footage:
+    """Return the frames `first` to `last` of a clip as a clip of its own; raises InputError where there are none."""
+    return FootagePart(footage, first, last)
 
 
 def _open_whole(path: Path) -> Footage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -13,6 +14,17 @@ from lens_solver.solver import errors
 from lens_solver.solver import lens as lens_module
 from lens_solver.solver import types as solver_types
 from synthetic_solve import make_solve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the solver's options hold, as far as the artist's side knows them."""
+
+    sensor_width_mm: float | None = None
+    known: Any = None
+    matte: Any = None
+    frames: tuple[int, int] | None = None
+    earlier: Any = None
 
 
 class StandIn:
@@ -36,17 +48,28 @@ class StandIn:
         self.error: Exception | None = None
         self.changes: dict[str, Any] = {}
 
-    def open_footage(self, path: str) -> Any:
+    def open_footage(self, path: str, frames: tuple[int, int] | None = None) -> Any:
         given = Path(path)
         folder = given.parent if given.is_file() else given
         if not folder.is_dir():
             raise errors.InputError(f"{path} does not exist: check the path.")
-        return SimpleNamespace(
-            name=folder.name,
-            first_file=folder / "frame.1001.png",
-            kind="sequence",
-            images=lambda indices: (np.full((360, 640, 3), 90, dtype=np.uint8) for _ in indices),
+        return self.part_of(
+            SimpleNamespace(
+                name=folder.name,
+                kind="sequence",
+                size=(640, 360),
+                metadata={},
+                frame_numbers=np.arange(1001, 1013),
+                images=lambda indices: (np.full((360, 640, 3), 90, dtype=np.uint8) for _ in indices),
+                folder=folder,
+            ),
+            *(frames or (1001, 1012)),
         )
+
+    def part_of(self, footage: Any, first: int, last: int) -> Any:
+        numbers = footage.frame_numbers[(footage.frame_numbers >= first) & (footage.frame_numbers <= last)]
+        first_file = footage.folder / f"frame.{numbers[0]}.png"
+        return SimpleNamespace(**(vars(footage) | {"frame_numbers": numbers, "first_file": first_file}))
 
     def solve(self, footage: Any, options: Any, progress: Callable[[float, str], None]) -> Any:
         self.calls.append(footage.name)
@@ -56,16 +79,15 @@ class StandIn:
         progress(0.8, "Solving")
         if self.error is not None:
             raise self.error
-        return make_solve(
-            solver_types, lens_module, name=footage.name, first_file=str(footage.first_file), **self.changes
-        )
+        changes = {"first_frame": int(footage.frame_numbers[0]), "frames": len(footage.frame_numbers)} | self.changes
+        return make_solve(solver_types, lens_module, name=footage.name, first_file=str(footage.first_file), **changes)
 
     def modules(self) -> dict[str, ModuleType]:
         """What to put in place of the solver's modules."""
         footage = ModuleType("lens_solver.solver.footage")
-        footage.open_footage = self.open_footage  # type: ignore[attr-defined]
+        footage.open_footage, footage.part_of = self.open_footage, self.part_of  # type: ignore[attr-defined]
         pipeline = ModuleType("lens_solver.solver.pipeline")
-        pipeline.SolveOptions, pipeline.solve = SimpleNamespace, self.solve  # type: ignore[attr-defined]
+        pipeline.SolveOptions, pipeline.solve = Options, self.solve  # type: ignore[attr-defined]
         return {module.__name__: module for module in (footage, pipeline)}
 
     def install(self, set_item: Callable[[dict, str, ModuleType], None]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import bpy
 import pytest
-from lens_solver.operators import command_line
+from lens_solver.operators import arguments, command_line
 from lens_solver.solver import errors
 from stand_in import StandIn
 
@@ -29,7 +29,7 @@ def test_a_solved_shot_leaves_three_files(
     lines = printed.out.splitlines()
     assert printed.err == ""
     assert lines[0] == f"{shot}: Tracking (10%)" and lines[1] == f"{shot}: Solving (80%)"
-    assert lines[-1].startswith(f"{shot}: solved, 32.40 mm (576.0 px") and "12 of 12 frames" in lines[-1]
+    assert lines[-1].startswith(f"{shot}: solved, Moving camera, 32.40 mm (576.0 px") and "12 of 12 frames" in lines[-1]
     assert [line for line in lines if not line.startswith(f"{shot}: ")] == [], "Blender's own lines stay out"
     record = json.loads((tmp_path / "out" / f"{shot}.json").read_text())
     assert record["status"] == "solved" and len(record["frames"]) == 12
@@ -142,14 +142,14 @@ def test_two_shots_in_one_run_do_not_share_a_scene(footage: Path, portrait_foota
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "required"),
+        ([], "Name the footage"),
         (["shot"], "--output"),
         (["shot", "--output", "out", "--stages", "camera,roto"], "roto"),
         (["shot", "--output", "out", "--stages", "focus"], "need camera"),
         (["shot", "--output", "out", "--sensor", "wide"], "not a sensor width"),
         (["shot", "--output", "out", "--sensor", "nan"], "not a sensor width"),
         (["shot", "--output", "out", "--slate", "s.csv"], "slate"),
-        (["shots.yaml", "--output", "out"], "YAML"),
+        (["shots.yaml", "--output", "out"], "shots.yaml cannot be read"),
         (["a/shot", "b/shot", "--output", "out"], "Both a/shot and b/shot"),
         (["shot", "--output", "file/out"], "cannot be made"),
     ],
@@ -188,4 +188,4 @@ def test_stages_of_later_versions_are_left_out_with_a_word(
     ],
 )
 def test_name_of_what_cannot_be_opened(footage_argument: str, name: str) -> None:
-    assert command_line.fallback_name(footage_argument) == name
+    assert arguments.fallback_name(footage_argument) == name
