@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,12 @@ class FootagePart(Footage):
     def _decode(self, start: int, stop: int) -> Generator[Frame]:
         for frame in self._whole._decode(self._start + start, self._start + stop):
             yield replace(frame, index=frame.index - self._start)
+
+    def _decode_levels(self, start: int) -> Generator[NDArray[np.float32]]:
+        yield from islice(self._whole._decode_levels(self._start + start), len(self) - start)
+
+    def _decode_alphas(self, start: int) -> Generator[NDArray[np.float32]]:
+        yield from islice(self._whole._decode_alphas(self._start + start), len(self) - start)
 
     def _decode_colour(self, indices: list[int]) -> Iterator[NDArray[np.uint8]]:
         return self._whole._decode_colour([self._start + index for index in indices])

@@ -44,6 +44,18 @@ def test_a_range_of_a_video_is_decoded_alone(tmp_path: Path) -> None:
         assert np.array_equal(frame.pixels, known.pixels)
 
 
+def test_a_range_has_its_own_matte(tmp_path: Path) -> None:
+    grey = texture().astype(np.float16) / 255
+    alphas = [np.full((HEIGHT, WIDTH), number / 8, np.float16) for number in range(1, 6)]
+    for number, alpha in enumerate(alphas, start=1):
+        write_exr(tmp_path / f"s.{number}.exr", {"R": grey, "G": grey, "B": grey, "A": alpha})
+    part = open_footage(tmp_path, (2, 4))
+    assert [float(plane[0, 0]) for plane in part.alphas()] == [2 / 8, 3 / 8, 4 / 8]
+    assert [float(plane[0, 0]) for plane in part.alphas(2)] == [4 / 8]
+    levels = list(part.levels())
+    assert len(levels) == 3 and np.allclose(levels[0], texture() / 255, atol=1e-3)
+
+
 def test_a_range_without_frames_names_those_that_exist(tmp_path: Path) -> None:
     write_pictures(tmp_path, [f"shot_{number}.png" for number in (11, 12, 13)])
     for frames in ((14, 20), (1, 10), (13, 11)):
