@@ -14,9 +14,9 @@ def register() -> None:
     """Register classes, the settings and the command."""
     import bpy
 
-    from . import command_line, footage, settings, solve
+    from . import command_line, footage, result_properties, settings, solve
 
-    for cls in (*settings.classes, *footage.classes, *solve.classes):
+    for cls in (*result_properties.classes, *settings.classes, *footage.classes, *solve.classes):
         bpy.utils.register_class(cls)
         _unregister.append(lambda cls=cls: bpy.utils.unregister_class(cls))
     settings.register_pointers()

@@ -12,22 +12,26 @@ from bpy.props import BoolProperty, StringProperty
 
 from . import job
 
-_LAST_NUMBER = re.compile(r"^(.*?)(\d+)(\D*)$")
+_LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 
 
 def first_frame(path: Path) -> Path:
     """The first frame of the image sequence that `path` belongs to; `path` itself where it belongs to none."""
-    match = _LAST_NUMBER.match(path.name)
-    if match is None:
-        return path
-    prefix, digits, suffix = match.groups()
-    alike = re.compile(re.escape(prefix) + r"(\d+)" + re.escape(suffix) + r"$")
-    numbered = [
-        (int(found[1]), name)
-        for name in os.listdir(path.parent)  # noqa: PTH208 - only names are needed, of folders that may be large
-        if (found := alike.match(name)) and (len(found[1]) == len(digits) or "0" not in (found[1][0], digits[0]))
-    ]
-    return path.with_name(min(numbered)[1]) if numbered else path
+    from ..solver.footage.numbering import find_sequences
+
+    suffix = path.suffix.lower()
+    names = os.listdir(path.parent)  # noqa: PTH208 - only names are needed, of folders that may be large
+    alike = [name for name in names if name.lower().endswith(suffix)]
+    for found in find_sequences(alike):
+        if path.name in found.names and found.is_dense:
+            return path.with_name(found.names[0])
+    return path
+
+
+def first_number(clip: bpy.types.MovieClip) -> int:
+    """Number that the footage gives to the clip's first frame: that of its file in a sequence, else 1."""
+    number = _LAST_NUMBER.search(Path(clip.filepath).stem)
+    return int(number[0]) if clip.source == "SEQUENCE" and clip.frame_duration > 1 and number else 1
 
 
 def first_picture(folder: Path) -> Path | None:

@@ -117,7 +117,7 @@ class JobMixIn(_Operator):
 
     @abstractmethod
     def prepare(self, context: bpy.types.Context) -> Callable[[Progress], Any]:
-        """Copy what is needed out of bpy; the function that does the work without it."""
+        """Copy what is needed out of bpy; the function that does the work without it. May raise SolverError."""
 
     @abstractmethod
     def finish(self, scene: bpy.types.Scene, result: Any) -> None:
@@ -126,7 +126,11 @@ class JobMixIn(_Operator):
     def execute(self, context: bpy.types.Context) -> Status:
         self._scene_uid = context.scene.session_uid
         states.pop(self._scene_uid, None)
-        task = self.prepare(context)
+        try:
+            task = self.prepare(context)
+        except SolverError as error:
+            self._fail(context, str(error))
+            return {"CANCELLED"}
         if bpy.app.background or not self.options.is_invoke:
             return self._conclude(context, lambda: task(Progress()))
         self._start(context, Worker(task))

@@ -1,4 +1,4 @@
-"""What the artist chooses and what a solve found, on the scene: `scene.lens_solver`.
+"""What the artist chooses, on the scene: `scene.lens_solver`.
 
 No `from __future__ import annotations` here: Blender reads properties from annotations, which must not be text.
 """
@@ -17,11 +17,10 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import job_state
+from . import job_state, result_properties
 
 if TYPE_CHECKING:
-    from ..solver.pipeline import SolveOptions
-    from ..solver.types import Solve
+    from .shot_settings import Matte, ShotSettings
 
 _SENSORS = Path(__file__).resolve().parent.parent / "presets" / "sensors.json"
 
@@ -44,90 +43,6 @@ _SENSOR_ITEMS = [
         for sensor in load_sensors()
     ),
 ]
-
-
-class LENS_SOLVER_PG_result(bpy.types.PropertyGroup):
-    """What the last solve found, for the panels."""
-
-    status: EnumProperty(
-        name="Status",
-        description="How the last solve of this scene ended",
-        items=(
-            ("NONE", "Not Solved", "Nothing has been solved in this scene"),
-            ("SOLVED", "Solved", "The camera is solved"),
-            ("WARNINGS", "Solved with Warnings", "The camera is solved, with reservations"),
-        ),
-        default="NONE",
-        options=set(),
-    )
-    shot: StringProperty(name="Shot", description="Name of the shot that was solved", options=set())
-    reasons: StringProperty(
-        name="Reasons", description="What to know about the solve, one sentence a line", options=set()
-    )
-    focal_mm: FloatProperty(
-        name="Focal Length",
-        description="Focal length of the lens, the shortest of the shot in a zoom",
-        unit="CAMERA",
-        min=0.0,
-        precision=2,
-        options=set(),
-    )
-    focal_longest_mm: FloatProperty(
-        name="Longest Focal Length",
-        description="Longest focal length of the shot",
-        unit="CAMERA",
-        min=0.0,
-        precision=2,
-        options=set(),
-    )
-    focal_sd_mm: FloatProperty(
-        name="Deviation",
-        description="Standard deviation of the focal length",
-        unit="CAMERA",
-        min=0.0,
-        precision=3,
-        options=set(),
-    )
-    equivalent_mm: FloatProperty(
-        name="35 mm Equivalent",
-        description="Focal length with the same angle of view on a sensor 36 mm wide",
-        unit="CAMERA",
-        min=0.0,
-        precision=1,
-        options=set(),
-    )
-    sensor_width_mm: FloatProperty(
-        name="Sensor Width",
-        description="Sensor width that the solve went by",
-        unit="CAMERA",
-        min=0.0,
-        precision=2,
-        options=set(),
-    )
-    sensor_width_source: StringProperty(
-        name="Sensor Width Source",
-        description="Where the sensor width came from: given, metadata or default",
-        options=set(),
-    )
-    error_px: FloatProperty(
-        name="Error",
-        description="How far solved points lie from where they were tracked, root mean square in pixels",
-        min=0.0,
-        precision=3,
-        options=set(),
-    )
-    frames_solved: IntProperty(
-        name="Frames Solved", description="Number of frames with a solved camera", min=0, options=set()
-    )
-    frames_total: IntProperty(name="Frames", description="Number of frames of the shot", min=0, options=set())
-    confidence: FloatProperty(
-        name="Confidence",
-        description="How far the solve can be trusted, over all frames",
-        subtype="FACTOR",
-        min=0.0,
-        max=1.0,
-        options=set(),
-    )
 
 
 class LENS_SOLVER_PG_settings(bpy.types.PropertyGroup):
@@ -157,8 +72,113 @@ class LENS_SOLVER_PG_settings(bpy.types.PropertyGroup):
         precision=2,
         options=set(),
     )
+    use_focal: BoolProperty(
+        name="Focal Length",
+        description="Tell the solve the focal length instead of leaving it to find out",
+        default=False,
+        options=set(),
+    )
+    focal_mm: FloatProperty(
+        name="Focal Length",
+        description="Focal length in millimetres on the sensor chosen above, the same in every frame",
+        unit="CAMERA",
+        default=35.0,
+        min=0.1,
+        max=10000.0,
+        soft_min=8.0,
+        soft_max=300.0,
+        step=100,
+        precision=2,
+        options=set(),
+    )
+    focal_lock: BoolProperty(
+        name="Lock",
+        description="Keep exactly this focal length in every frame; off, the solve may depart from it"
+        " as far as the deviation allows",
+        default=True,
+        options=set(),
+    )
+    focal_sd_mm: FloatProperty(
+        name="Deviation",
+        description="How far the true focal length may be from the value, as a standard deviation in millimetres",
+        unit="CAMERA",
+        default=1.0,
+        min=0.001,
+        soft_max=20.0,
+        step=10,
+        precision=2,
+        options=set(),
+    )
+    lens_file: StringProperty(
+        name="Lens File",
+        description="JSON of another shot that was solved with this lens: its distortion, principal point and sensor"
+        " width are taken over as far as that solve was sure of them",
+        subtype="FILE_PATH",
+        options=set(),
+    )
+    rolling_shutter: EnumProperty(
+        name="Rolling Shutter",
+        description="Whether the rows of a frame were exposed one after the other",
+        items=(
+            ("AUTO", "Auto", "Find out from the footage, where its movement tells", "", 0),
+            ("OFF", "Off", "All rows at once: a global shutter, film, or rendered footage", "", 1),
+            ("VALUE", "Value", "Type the readout time in", "", 2),
+        ),
+        default="AUTO",
+        options=set(),
+    )
+    readout: FloatProperty(
+        name="Readout",
+        description="Time from the first row of the picture to the last, in frames:"
+        " readout in seconds times the frame rate. Negative where the picture is upside down",
+        default=0.4,
+        min=-2.0,
+        max=2.0,
+        soft_min=0.0,
+        soft_max=1.0,
+        step=1,
+        precision=3,
+        options=set(),
+    )
+    matte: EnumProperty(
+        name="Matte",
+        description="Areas of the picture that the solve leaves out, such as actors and cars",
+        items=(
+            ("NONE", "None", "Use the whole picture; what moves by itself is found and left out", "", 0),
+            ("FILE", "Pictures or Video", "Leave out what is white in a sequence, a picture or a video", "", 1),
+            ("MASK", "Mask", "Leave out the inside of a mask that was drawn in Blender", "", 2),
+            ("ALPHA", "Footage Alpha", "Leave out what is transparent in the footage itself", "", 3),
+        ),
+        default="NONE",
+        options=set(),
+    )
+    matte_path: StringProperty(
+        name="Pictures or Video",
+        description="First frame or folder of the matte's sequence, one picture for all frames, or a video",
+        subtype="FILE_PATH",
+        options=set(),
+    )
+    matte_mask: PointerProperty(
+        name="Mask",
+        description="Mask drawn over the footage, animated by shape keys if it moves; its feather does not count",
+        type=bpy.types.Mask,
+    )
+    matte_invert: BoolProperty(
+        name="Invert", description="Use only these areas and leave out all others", default=False, options=set()
+    )
+    use_frames: BoolProperty(
+        name="Frame Range", description="Solve some frames of the footage only", default=False, options=set()
+    )
+    frame_first: IntProperty(
+        name="First", description="Number of the first frame to solve, as the footage counts", default=1, options=set()
+    )
+    frame_last: IntProperty(
+        name="Last", description="Number of the last frame to solve, as the footage counts", default=100, options=set()
+    )
     result: PointerProperty(
-        name="Result", description="What the last solve of this scene found", type=LENS_SOLVER_PG_result
+        name="Result",
+        description="What the last solve of this scene found",
+        type=result_properties.LENS_SOLVER_PG_result,
     )
 
     # Of the work that runs now, which no file holds.
@@ -187,36 +207,53 @@ class LENS_SOLVER_PG_settings(bpy.types.PropertyGroup):
     )
 
 
-def to_options(settings: LENS_SOLVER_PG_settings) -> "SolveOptions":
-    """The solver's options."""
-    from ..solver.pipeline import SolveOptions
+def to_settings(settings: LENS_SOLVER_PG_settings, clip: bpy.types.MovieClip) -> "ShotSettings":
+    """What the artist says of the shot, out of bpy.
 
-    if settings.sensor == FROM_FOOTAGE:
-        return SolveOptions(sensor_width_mm=None)
-    if settings.sensor == CUSTOM:
-        return SolveOptions(sensor_width_mm=settings.sensor_width_mm)
-    return SolveOptions(sensor_width_mm=_SENSOR_WIDTHS[settings.sensor])
+    Raises
+    ------
+    InputError
+        If something is chosen that cannot be used.
+    """
+    from ..solver.known import Known
+    from .shot_settings import ShotSettings
+
+    width = _SENSOR_WIDTHS.get(settings.sensor)
+    focal = None
+    if settings.use_focal:
+        deviation = 0.0 if settings.focal_lock else settings.focal_sd_mm
+        focal = Known(value=settings.focal_mm, deviation=deviation)
+    readout = None
+    if settings.rolling_shutter != "AUTO":
+        readout = Known(value=settings.readout if settings.rolling_shutter == "VALUE" else 0.0, deviation=0.0)
+    return ShotSettings(
+        sensor_width_mm=settings.sensor_width_mm if settings.sensor == CUSTOM else width,
+        focal_mm=focal,
+        lens_file=Path(bpy.path.abspath(settings.lens_file)) if settings.lens_file else None,
+        readout=readout,
+        matte=_matte(settings, clip),
+        frames=(settings.frame_first, settings.frame_last) if settings.use_frames else None,
+    )
 
 
-def store_result(result: LENS_SOLVER_PG_result, solve: "Solve", notes: tuple[str, ...]) -> None:
-    """Keep what the panels show."""
-    import numpy as np
+def _matte(settings: LENS_SOLVER_PG_settings, clip: bpy.types.MovieClip) -> "Matte | None":
+    from ..solver.errors import InputError
+    from .footage import first_number
+    from .mask_outlines import mask_outlines
+    from .shot_settings import Matte
 
-    from ..solver.result import confidence, equivalent_35mm
-
-    solved = solve.path.solved
-    focal_mm = solve.focal_mm[solved]
-    result.status = solve.report.status.upper()
-    result.shot = solve.shot.name
-    result.reasons = "\n".join((*solve.report.reasons, *notes))
-    result.focal_mm, result.focal_longest_mm = float(focal_mm.min()), float(focal_mm.max())
-    result.focal_sd_mm = float(np.median(solve.path.focal_px_sd[solved] / solve.path.focal_px[solved] * focal_mm))
-    result.equivalent_mm = float(np.median(equivalent_35mm(solve)[solved]))
-    result.sensor_width_mm = solve.sensor_width_mm
-    result.sensor_width_source = solve.sensor_width_source
-    result.error_px = solve.report.rms_px
-    result.frames_solved, result.frames_total = int(solved.sum()), len(solved)
-    result.confidence = confidence(solve)
+    invert = settings.matte_invert
+    if settings.matte == "ALPHA":
+        return Matte(alpha=True, invert=invert)
+    if settings.matte == "FILE":
+        if not settings.matte_path:
+            raise InputError("No matte is chosen: choose its pictures or its video, or set Matte to None.")
+        return Matte(path=Path(bpy.path.abspath(settings.matte_path)), invert=invert)
+    if settings.matte == "MASK":
+        if settings.matte_mask is None:
+            raise InputError("No mask is chosen: choose one, or set Matte to None.")
+        return Matte(outlines=mask_outlines(settings.matte_mask, clip, first_number(clip)), invert=invert)
+    return None
 
 
 def register_pointers() -> None:
@@ -234,4 +271,4 @@ def unregister_pointers() -> None:
     del bpy.types.Scene.lens_solver
 
 
-classes = (LENS_SOLVER_PG_result, LENS_SOLVER_PG_settings)
+classes = (LENS_SOLVER_PG_settings,)

@@ -6,10 +6,13 @@ files); `known_values` turns it into the solver's once the footage is open, sinc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..solver.conventions import DEFAULT_SENSOR_WIDTH_MM
 from ..solver.earlier import known_lens, known_poses, read_solved
@@ -19,8 +22,8 @@ from ..solver.known import Known, KnownValues
 if TYPE_CHECKING:
     from ..solver.footage import Footage
 
-Polygons = tuple[tuple[tuple[float, float], ...], ...]
-"""Closed outlines, each of points (x, y) in shares of the picture's width and height from its top left corner."""
+Outlines = Mapping[int, Sequence[NDArray[np.float64]]]
+"""By frame number: closed outlines (K, 2) in shares of the picture's width and height from its top left corner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +38,15 @@ class Matte:
         Pictures or a video of the footage's length; its white areas are left out.
     alpha : bool
         The footage's own alpha; its transparent areas are left out.
-    outlines : callable(int) -> Polygons, or None
-        Outlines at a frame number; their insides are left out.
+    outlines : Outlines or None
+        Their insides are left out.
     invert : bool
         Leave out the other areas instead.
     """
 
     path: Path | None = None
     alpha: bool = False
-    outlines: Callable[[int], Polygons] | None = None
+    outlines: Outlines | None = None
     invert: bool = False
 
 

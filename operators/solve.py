@@ -1,21 +1,25 @@
-"""Solve Lens, and the way to stop it."""
+"""Solve Lens, solving a range again, and the way to stop either.
 
-from __future__ import annotations
+No `from __future__ import annotations` here: Blender reads properties from annotations, which must not be text.
+"""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import bpy
+from bpy.props import IntProperty
 
-from . import job, settings
+from . import job, result_properties, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..solver.progress import Progress
     from ..solver.types import Solve
+    from .shot_settings import ShotSettings
+    from .solving import Solved
 
 
-def footage_clip(context: bpy.types.Context) -> bpy.types.MovieClip | None:
+def footage_clip(context: bpy.types.Context) -> "bpy.types.MovieClip | None":
     """The clip to solve: the one chosen, else the one that the clip editor shows, else the scene's."""
     chosen = context.scene.lens_solver.clip
     if chosen is not None:
@@ -34,15 +38,57 @@ def _show_in_clip_editors(clip: bpy.types.MovieClip) -> None:
                 space.show_disabled = False
 
 
-class LENS_SOLVER_OT_solve_camera(job.JobMixIn, bpy.types.Operator):
+class _SolveMixIn(job.JobMixIn):
+    """What solving a shot and solving a range of it again have in common."""
+
+    _clip_uid: int
+
+    def _task(
+        self, clip: bpy.types.MovieClip, chosen: "ShotSettings", earlier: "Solve | None" = None
+    ) -> "Callable[[Progress], Solved]":
+        self._clip_uid = clip.session_uid
+        path = bpy.path.abspath(clip.filepath, library=clip.library)
+
+        def task(progress: "Progress") -> "Solved":
+            from .solving import solve_shot
+
+            return solve_shot(path, chosen, progress, earlier)
+
+        return task
+
+    def finish(self, scene: bpy.types.Scene, result: "Solved") -> None:
+        from ..solver.result import record_text, solve_record
+        from . import build
+        from .command_line import program_version
+
+        solve = result.solve
+        clip = next((clip for clip in bpy.data.movieclips if clip.session_uid == self._clip_uid), None)
+        made = build.build_scene(solve, scene, clip)
+        scene.lens_solver.clip = solved = bpy.data.movieclips[made.clip]
+        _show_in_clip_editors(solved)
+        summary = scene.lens_solver.result
+        result_properties.store_result(summary, solve, (*result.notes, *made.notes))
+        record = solve_record(solve, program_version(), result.known)
+        summary.record = build.keep_record(build.owner_of(solve, solved), record_text(record))
+        solved_well = summary.status == "SOLVED"
+        parts = [
+            f"{summary.shot}: {'solved' if solved_well else 'solved with warnings'}",
+            summary.kind,
+            f"{summary.focal_mm:.2f} mm",
+            f"{summary.frames_solved} of {summary.frames_total} frames",
+        ]
+        if summary.error_px:
+            parts.insert(3, f"error {summary.error_px:.2f} px")
+        self.report({"INFO"} if solved_well else {"WARNING"}, ". ".join((", ".join(parts), *solve.report.reasons)))
+
+
+class LENS_SOLVER_OT_solve_camera(_SolveMixIn, bpy.types.Operator):
     """Solve the camera of the footage"""
 
     bl_idname = "lens_solver.solve_camera"
     bl_label = "Solve Lens"
     bl_description = "Find the lens and the camera's path from the footage, and animate the scene's camera with them"
     bl_options = {"UNDO"}
-
-    _clip_uid: int
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -54,37 +100,74 @@ class LENS_SOLVER_OT_solve_camera(job.JobMixIn, bpy.types.Operator):
             return False
         return True
 
-    def prepare(self, context: bpy.types.Context) -> Callable[[Progress], Solve]:
+    def prepare(self, context: bpy.types.Context) -> "Callable[[Progress], Any]":
         clip = footage_clip(context)
-        self._clip_uid = clip.session_uid
-        path = bpy.path.abspath(clip.filepath, library=clip.library)
-        to_options, chosen = settings.to_options, context.scene.lens_solver
-        options = to_options(chosen)
+        return self._task(clip, settings.to_settings(context.scene.lens_solver, clip))
 
-        def task(progress: Progress) -> Solve:
-            from ..solver.footage import open_footage
-            from ..solver.pipeline import solve
 
-            progress(0.0, "Reading the footage")
-            return solve(open_footage(path), options, progress)
+class LENS_SOLVER_OT_resolve_range(_SolveMixIn, bpy.types.Operator):
+    """Solve some frames again"""
 
-        return task
+    bl_idname = "lens_solver.resolve_range"
+    bl_label = "Re-solve Range"
+    bl_description = "Solve these frames again with the settings above, and keep the camera of all others"
+    bl_options = {"UNDO"}
 
-    def finish(self, scene: bpy.types.Scene, result: Any) -> None:
-        from .build import build_scene
+    first: IntProperty(name="First", description="Number of the first frame to solve again, as the footage counts")
+    last: IntProperty(name="Last", description="Number of the last frame to solve again, as the footage counts")
 
-        clip = next((clip for clip in bpy.data.movieclips if clip.session_uid == self._clip_uid), None)
-        made = build_scene(result, scene, clip)
-        scene.lens_solver.clip = solved = bpy.data.movieclips[made.clip]
-        _show_in_clip_editors(solved)
-        summary = scene.lens_solver.result
-        settings.store_result(summary, result, made.notes)
-        solved_well = summary.status == "SOLVED"
-        text = (
-            f"{summary.shot}: {'solved' if solved_well else 'solved with warnings'}, {summary.focal_mm:.2f} mm,"
-            f" error {summary.error_px:.2f} px, {summary.frames_solved} of {summary.frames_total} frames"
-        )
-        self.report({"INFO"} if solved_well else {"WARNING"}, ". ".join((text, *result.report.reasons)))
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.scene.lens_solver.is_solving:
+            cls.poll_message_set("This scene is being solved")
+            return False
+        if context.scene.lens_solver.result.record is None:
+            cls.poll_message_set("Solve the whole shot first")
+            return False
+        return True
+
+    def prepare(self, context: bpy.types.Context) -> "Callable[[Progress], Any]":
+        from ..solver.earlier import earlier_solve
+        from ..solver.errors import InputError
+        from ..solver.result import parse_record
+        from .build import clip_of_record
+
+        record = context.scene.lens_solver.result.record
+        clip = clip_of_record(record)
+        if clip is None:
+            raise InputError("The clip that was solved is no longer in this file: solve the whole shot again.")
+        if self.last < self.first:
+            raise InputError(f"The range {self.first} to {self.last} ends before it begins: set First and Last.")
+        name = f"The text {record.name}"
+        earlier = earlier_solve(parse_record(record.as_string()) or {}, name)
+        chosen = settings.to_settings(context.scene.lens_solver, clip)
+        return self._task(clip, replace(chosen, frames=(self.first, self.last)), earlier)
+
+
+class LENS_SOLVER_OT_show_range(bpy.types.Operator):
+    """Go to a range of frames"""
+
+    bl_idname = "lens_solver.show_range"
+    bl_label = "Show Range"
+    bl_description = "Go to the first of these frames and play only them; once more to play the whole shot again"
+    bl_options = {"UNDO"}
+
+    first: IntProperty(name="First", description="First frame of the range in the scene")
+    last: IntProperty(name="Last", description="Last frame of the range in the scene")
+
+    def execute(self, context: bpy.types.Context) -> job.Status:
+        scene = context.scene
+        shown = (scene.frame_preview_start, scene.frame_preview_end)
+        if scene.use_preview_range and shown == (self.first, self.last):
+            scene.use_preview_range = False
+            return {"FINISHED"}
+        scene.use_preview_range = True
+        # in this order: Blender keeps the start at or before the end
+        scene.frame_preview_end = self.last
+        scene.frame_preview_start = self.first
+        scene.frame_preview_end = self.last
+        scene.frame_set(self.first)
+        return {"FINISHED"}
 
 
 class LENS_SOLVER_OT_cancel_solve(bpy.types.Operator):
@@ -107,4 +190,9 @@ class LENS_SOLVER_OT_cancel_solve(bpy.types.Operator):
         return {"FINISHED"}
 
 
-classes = (LENS_SOLVER_OT_solve_camera, LENS_SOLVER_OT_cancel_solve)
+classes = (
+    LENS_SOLVER_OT_solve_camera,
+    LENS_SOLVER_OT_resolve_range,
+    LENS_SOLVER_OT_show_range,
+    LENS_SOLVER_OT_cancel_solve,
+)

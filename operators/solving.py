@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..solver.errors import InputError
-from .shot_settings import ShotSettings, Told, told
+from .shot_settings import Matte, ShotSettings, Told, told
 
 if TYPE_CHECKING:
     from ..solver.footage import Footage
+    from ..solver.footage.matte import Matte as SolverMatte
     from ..solver.known import KnownValues
     from ..solver.pipeline import SolveOptions
     from ..solver.progress import Progress
@@ -68,16 +72,31 @@ def solve_footage(footage: Footage, settings: ShotSettings, progress: Progress, 
             f"{footage.size[0]}x{footage.size[1]}: solve the whole shot again."
         )
     given = told(settings, footage)
-    options = _options(given, settings, earlier)
+    options = _options(given, settings, _opened(settings.matte, footage), earlier)
     return Solved(solve=solve(footage, options, progress), known=given.known, notes=given.notes)
 
 
-def _options(given: Told, settings: ShotSettings, earlier: Solve | None) -> SolveOptions:
+def _opened(chosen: Matte | None, footage: Footage) -> SolverMatte | None:
+    if chosen is None:
+        return None
+    from ..solver.footage.matte import DrawnMatte, open_matte, polygon_mask
+
+    if chosen.outlines is None:
+        return open_matte(chosen.path, footage, chosen.invert)
+    outlines, size = chosen.outlines, footage.size
+
+    def draw(number: int) -> NDArray[np.bool_]:
+        return polygon_mask([outline * size for outline in outlines.get(number, ())], size)
+
+    return DrawnMatte(draw, chosen.invert)
+
+
+def _options(given: Told, settings: ShotSettings, matte: SolverMatte | None, earlier: Solve | None) -> SolveOptions:
     from ..solver.pipeline import SolveOptions
 
     values: dict[str, Any] = {"sensor_width_mm": given.sensor_width_mm, "known": given.known}
-    if settings.matte is not None:
-        values["matte"] = settings.matte
+    if matte is not None:
+        values["matte"] = matte
     if earlier is not None:
         values |= {"earlier": earlier, "frames": settings.frames}
     missing = set(values) - {field.name for field in fields(SolveOptions)}

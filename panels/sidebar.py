@@ -47,6 +47,56 @@ def draw_solve(panel: bpy.types.Panel, context: bpy.types.Context) -> None:
         _draw_text(layout.column(align=True), context, settings.failure, "ERROR", alert=True)
 
 
+def _column(panel: bpy.types.Panel, context: bpy.types.Context) -> Any:
+    """Where settings are drawn; they wait while the scene is being solved."""
+    layout = panel.layout
+    layout.use_property_split = True
+    layout.use_property_decorate = False
+    column = layout.column()
+    column.enabled = not context.scene.lens_solver.is_solving
+    return column
+
+
+def draw_known(panel: bpy.types.Panel, context: bpy.types.Context) -> None:
+    """What the artist knows of the lens and the sensor."""
+    settings = context.scene.lens_solver
+    column = _column(panel, context)
+    row = column.row(heading="Focal Length", align=True)
+    row.prop(settings, "use_focal", text="")
+    value = row.row(align=True)
+    value.active = settings.use_focal
+    value.prop(settings, "focal_mm", text="")
+    value.prop(settings, "focal_lock", text="", icon="LOCKED" if settings.focal_lock else "UNLOCKED")
+    if settings.use_focal and not settings.focal_lock:
+        column.prop(settings, "focal_sd_mm", text="± Deviation")
+    column.prop(settings, "lens_file")
+    column.prop(settings, "rolling_shutter")
+    if settings.rolling_shutter == "VALUE":
+        column.prop(settings, "readout")
+
+
+def draw_part(panel: bpy.types.Panel, context: bpy.types.Context) -> None:
+    """What of the footage is used: areas and frames."""
+    settings = context.scene.lens_solver
+    column = _column(panel, context)
+    column.prop(settings, "matte")
+    if settings.matte == "FILE":
+        column.prop(settings, "matte_path", text="File")
+    if settings.matte == "MASK":
+        column.prop(settings, "matte_mask")
+    if settings.matte != "NONE":
+        column.prop(settings, "matte_invert")
+    row = column.row(heading="Frame Range", align=True)
+    row.prop(settings, "use_frames", text="")
+    frames = row.row(align=True)
+    frames.active = settings.use_frames
+    frames.prop(settings, "frame_first", text="")
+    frames.prop(settings, "frame_last", text="")
+    if settings.use_frames and settings.result.record is not None:
+        again = column.operator("lens_solver.resolve_range", icon="FILE_REFRESH")
+        again.first, again.last = settings.frame_first, settings.frame_last
+
+
 def draw_result(panel: bpy.types.Panel, context: bpy.types.Context) -> None:
     """What the last solve found."""
     result = context.scene.lens_solver.result
@@ -55,17 +105,25 @@ def draw_result(panel: bpy.types.Panel, context: bpy.types.Context) -> None:
         text=f"{result.shot}: {result.bl_rna.properties['status'].enum_items[result.status].name}",
         icon=_STATUS_ICONS.get(result.status, "NONE"),
     )
-    zooms = result.focal_longest_mm > 1.001 * result.focal_mm
+    zooms = result.focal_longest_mm > 1.0001 * result.focal_mm
     focal = f"{result.focal_mm:.2f} to {result.focal_longest_mm:.2f} mm" if zooms else f"{result.focal_mm:.2f} mm"
     source = _SENSOR_SOURCES.get(result.sensor_width_source, result.sensor_width_source)
-    rows = (
+    rows = [
+        ("Shot", result.kind),
         ("Focal Length", f"{focal} ± {2 * result.focal_sd_mm:.2f}"),
         ("35 mm Equivalent", f"{result.equivalent_mm:.1f} mm"),
         ("Sensor Width", f"{result.sensor_width_mm:.2f} mm, {source}"),
-        ("Error", f"{result.error_px:.2f} px"),
+    ]
+    if result.readout or result.readout_sd:
+        rows.append(("Rolling Shutter", f"{result.readout:.2f} frames ± {2 * result.readout_sd:.2f}"))
+    if result.is_upright:
+        rows.append(("Up", "from the picture"))
+    if result.error_px:
+        rows.append(("Error", f"{result.error_px:.2f} px"))
+    rows += [
         ("Frames Solved", f"{result.frames_solved} of {result.frames_total}"),
         ("Confidence", f"{result.confidence:.0%}"),
-    )
+    ]
     for name, value in rows:
         split = column.split(factor=0.45)
         split.label(text=name)
@@ -74,6 +132,27 @@ def draw_result(panel: bpy.types.Panel, context: bpy.types.Context) -> None:
         box = panel.layout.box().column(align=True)
         for reason in result.reasons.splitlines():
             _draw_text(box, context, reason, "INFO")
+    if result.bad_ranges:
+        _draw_bad_ranges(panel.layout, context)
+
+
+def _draw_bad_ranges(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """The ranges not to be trusted, each with its reason, a way to go there and one to solve it again."""
+    result, scene = context.scene.lens_solver.result, context.scene
+    layout.label(text="Not to Be Trusted", icon="ERROR")
+    for bad in result.bad_ranges:
+        box = layout.box().column(align=True)
+        row = box.row(align=True)
+        first, last = bad.first + result.frame_offset, bad.last + result.frame_offset
+        row.label(text=f"Frames {first} to {last}" if last > first else f"Frame {first}")
+        shown = (scene.frame_preview_start, scene.frame_preview_end) == (bad.first, bad.last)
+        show = row.operator(
+            "lens_solver.show_range", text="", icon="PREVIEW_RANGE", depress=scene.use_preview_range and shown
+        )
+        show.first, show.last = bad.first, bad.last
+        again = row.operator("lens_solver.resolve_range", text="", icon="FILE_REFRESH")
+        again.first, again.last = first, last
+        _draw_text(box, context, bad.reason, "NONE")
 
 
 def _draw_text(
@@ -83,7 +162,7 @@ def _draw_text(
     layout.alert = alert
     letters = int(context.region.width / (context.preferences.system.ui_scale * _LETTER)) - 8
     for i, line in enumerate(textwrap.wrap(text, max(letters, 16))):
-        layout.label(text=line, icon=icon if i == 0 else "BLANK1")
+        layout.label(text=line, icon=icon if i == 0 or icon == "NONE" else "BLANK1")
 
 
 class LENS_SOLVER_PT_view3d_solve(bpy.types.Panel):
@@ -94,6 +173,30 @@ class LENS_SOLVER_PT_view3d_solve(bpy.types.Panel):
     bl_region_type = "UI"
     bl_category = "Lens Solver"
     draw = draw_solve
+
+
+class LENS_SOLVER_PT_view3d_known(bpy.types.Panel):
+    """What is known of the shot, in the 3D viewport"""
+
+    bl_label = "Known Values"
+    bl_parent_id = "LENS_SOLVER_PT_view3d_solve"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Lens Solver"
+    bl_options = {"DEFAULT_CLOSED"}
+    draw = draw_known
+
+
+class LENS_SOLVER_PT_view3d_part(bpy.types.Panel):
+    """What of the footage is used, in the 3D viewport"""
+
+    bl_label = "Matte and Frames"
+    bl_parent_id = "LENS_SOLVER_PT_view3d_solve"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Lens Solver"
+    bl_options = {"DEFAULT_CLOSED"}
+    draw = draw_part
 
 
 class LENS_SOLVER_PT_view3d_result(bpy.types.Panel):
@@ -120,6 +223,30 @@ class LENS_SOLVER_PT_clip_solve(bpy.types.Panel):
     draw = draw_solve
 
 
+class LENS_SOLVER_PT_clip_known(bpy.types.Panel):
+    """What is known of the shot, in the clip editor"""
+
+    bl_label = "Known Values"
+    bl_parent_id = "LENS_SOLVER_PT_clip_solve"
+    bl_space_type = "CLIP_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Lens Solver"
+    bl_options = {"DEFAULT_CLOSED"}
+    draw = draw_known
+
+
+class LENS_SOLVER_PT_clip_part(bpy.types.Panel):
+    """What of the footage is used, in the clip editor"""
+
+    bl_label = "Matte and Frames"
+    bl_parent_id = "LENS_SOLVER_PT_clip_solve"
+    bl_space_type = "CLIP_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Lens Solver"
+    bl_options = {"DEFAULT_CLOSED"}
+    draw = draw_part
+
+
 class LENS_SOLVER_PT_clip_result(bpy.types.Panel):
     """The result, in the clip editor"""
 
@@ -136,7 +263,11 @@ class LENS_SOLVER_PT_clip_result(bpy.types.Panel):
 
 classes = (
     LENS_SOLVER_PT_view3d_solve,
+    LENS_SOLVER_PT_view3d_known,
+    LENS_SOLVER_PT_view3d_part,
     LENS_SOLVER_PT_view3d_result,
     LENS_SOLVER_PT_clip_solve,
+    LENS_SOLVER_PT_clip_known,
+    LENS_SOLVER_PT_clip_part,
     LENS_SOLVER_PT_clip_result,
 )

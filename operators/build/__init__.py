@@ -53,8 +53,7 @@ def build_scene(solve: Solve, target: bpy.types.Scene, movie_clip: bpy.types.Mov
     movie_clip : MovieClip, optional
         The clip that was solved, where there was one.
     """
-    file = bpy.path.abspath(movie_clip.filepath) if movie_clip else solve.shot.first_file
-    owner = blocks.Owner(name=solve.shot.name, file=file)
+    owner = owner_of(solve, movie_clip)
     world = axes.world_of(solve)
     lens = clip_lens.fit(solve)
     offset = scene.frame_offset(solve.shot)
@@ -89,3 +88,24 @@ def build_scene(solve: Solve, target: bpy.types.Scene, movie_clip: bpy.types.Mov
         n_tracks_left_out=n_left_out,
         notes=tuple(notes),
     )
+
+
+def owner_of(solve: Solve, movie_clip: bpy.types.MovieClip | None) -> blocks.Owner:
+    """What the datablocks of a solve belong to."""
+    file = bpy.path.abspath(movie_clip.filepath, library=movie_clip.library) if movie_clip else solve.shot.first_file
+    return blocks.Owner(name=solve.shot.name, file=file)
+
+
+def keep_record(owner: blocks.Owner, text: str) -> bpy.types.Text:
+    """Keep the numbers of a solve in the file, as a text that belongs to the footage."""
+    kept = blocks.ensure_tagged(
+        bpy.data.texts, owner, "record", lambda: bpy.data.texts.new(f"Lens Solver {owner.name}.json")
+    )
+    kept.from_string(text)
+    return kept
+
+
+def clip_of_record(record: bpy.types.Text) -> bpy.types.MovieClip | None:
+    """The clip whose solve a record tells of."""
+    _, _, file = record.get(blocks.TAG, "").partition(":")
+    return next((clip for clip in bpy.data.movieclips if clip.get(blocks.TAG) == f"clip:{file}"), None)

@@ -13,6 +13,7 @@ import numpy as np
 from lens_solver.solver import errors
 from lens_solver.solver import lens as lens_module
 from lens_solver.solver import types as solver_types
+from lens_solver.solver.footage import matte as real_matte
 from synthetic_solve import make_solve
 
 
@@ -86,9 +87,12 @@ class StandIn:
         """What to put in place of the solver's modules."""
         footage = ModuleType("lens_solver.solver.footage")
         footage.open_footage, footage.part_of = self.open_footage, self.part_of  # type: ignore[attr-defined]
+        matte: Any = ModuleType("lens_solver.solver.footage.matte")
+        matte.open_matte = lambda path, _, invert: SimpleNamespace(path=path, invert=invert, alpha=path is None)
+        matte.DrawnMatte, matte.polygon_mask = real_matte.DrawnMatte, real_matte.polygon_mask
         pipeline = ModuleType("lens_solver.solver.pipeline")
         pipeline.SolveOptions, pipeline.solve = Options, self.solve  # type: ignore[attr-defined]
-        return {module.__name__: module for module in (footage, pipeline)}
+        return {module.__name__: module for module in (footage, matte, pipeline)}
 
     def install(self, set_item: Callable[[dict, str, ModuleType], None]) -> None:
         """Put the modules in place, with `monkeypatch.setitem`."""

@@ -113,14 +113,14 @@ def test_sensor_presets_are_sound() -> None:
     assert settings.load_sensors() == sensors
 
 
-@pytest.mark.usefixtures("addon", "solver")
-def test_sensor_setting_becomes_the_solvers_option() -> None:
-    chosen = bpy.context.scene.lens_solver
-    assert settings.to_options(chosen).sensor_width_mm is None
+@pytest.mark.usefixtures("addon")
+def test_sensor_setting_becomes_the_solvers_option(footage: Path) -> None:
+    chosen, clip = bpy.context.scene.lens_solver, bpy.data.movieclips.load(str(footage / "frame.1001.png"))
+    assert settings.to_settings(chosen, clip).sensor_width_mm is None
     chosen.sensor = "ARRI_ALEXA_LF"
-    assert settings.to_options(chosen).sensor_width_mm == pytest.approx(36.70)
+    assert settings.to_settings(chosen, clip).sensor_width_mm == pytest.approx(36.70)
     chosen.sensor, chosen.sensor_width_mm = "CUSTOM", 5.5
-    assert settings.to_options(chosen).sensor_width_mm == pytest.approx(5.5)
+    assert settings.to_settings(chosen, clip).sensor_width_mm == pytest.approx(5.5)
 
 
 def test_settings_are_kept_in_the_file(addon: ModuleType, tmp_path: Path) -> None:
