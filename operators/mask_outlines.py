@@ -39,7 +39,7 @@ def mask_outlines(
     """
     _check(mask)
     width, height = clip.size[0], clip.size[1] / clip.tracking.camera.pixel_aspect
-    scene = bpy.data.scenes.new("Lens Solver mask")
+    scene: Any = bpy.data.scenes.new("Lens Solver mask")
     try:
         outlines = {}
         for i in range(max(clip.frame_duration, 1)):

@@ -101,7 +101,7 @@ class LENS_SOLVER_OT_solve_camera(_SolveMixIn, bpy.types.Operator):
         return True
 
     def prepare(self, context: bpy.types.Context) -> "Callable[[Progress], Any]":
-        clip = footage_clip(context)
+        clip: Any = footage_clip(context)
         return self._task(clip, settings.to_settings(context.scene.lens_solver, clip))
 
 

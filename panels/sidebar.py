@@ -136,7 +136,7 @@ def draw_result(panel: bpy.types.Panel, context: bpy.types.Context) -> None:
         _draw_bad_ranges(panel.layout, context)
 
 
-def _draw_bad_ranges(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+def _draw_bad_ranges(layout: Any, context: bpy.types.Context) -> None:
     """The ranges not to be trusted, each with its reason, a way to go there and one to solve it again."""
     result, scene = context.scene.lens_solver.result, context.scene
     layout.label(text="Not to Be Trusted", icon="ERROR")
