@@ -12,7 +12,6 @@ import json
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -107,6 +106,8 @@ def _check(requests: list[Request], args: argparse.Namespace) -> str | None:
 
 def program_version() -> str:
     """The version in the manifest, its only place."""
+    import tomllib  # here: Blender enables the add-on faster without it
+
     with (_ROOT / "blender_manifest.toml").open("rb") as file:
         return str(tomllib.load(file)["version"])
 
