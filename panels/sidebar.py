@@ -108,14 +108,16 @@ def draw_result(panel: bpy.types.Panel, context: bpy.types.Context) -> None:
     zooms = result.focal_longest_mm > 1.0001 * result.focal_mm
     focal = f"{result.focal_mm:.2f} to {result.focal_longest_mm:.2f} mm" if zooms else f"{result.focal_mm:.2f} mm"
     source = _SENSOR_SOURCES.get(result.sensor_width_source, result.sensor_width_source)
+    _draw_text(column, context, result.kind, "BLANK1")
     rows = [
-        ("Shot", result.kind),
-        ("Focal Length", f"{focal} ± {2 * result.focal_sd_mm:.2f}"),
+        ("Focal Length", focal),
+        ("", f"± {2 * result.focal_sd_mm:.2f} mm"),
         ("35 mm Equivalent", f"{result.equivalent_mm:.1f} mm"),
         ("Sensor Width", f"{result.sensor_width_mm:.2f} mm, {source}"),
     ]
     if result.readout or result.readout_sd:
-        rows.append(("Rolling Shutter", f"{result.readout:.2f} frames ± {2 * result.readout_sd:.2f}"))
+        deviation = f" ± {2 * result.readout_sd:.2f}" if result.readout_sd else ""
+        rows.append(("Rolling Shutter", f"{result.readout:.2f} frames{deviation}"))
     if result.is_upright:
         rows.append(("Up", "from the picture"))
     if result.error_px:

@@ -30,6 +30,10 @@ CLIP_ROW = 46
 BUTTON_ROW = 99
 CANCEL_X = 49
 CANCEL_ROW = 96
+KNOWN_ROW = 136
+PART_ROW = 162
+SHOW_X = 71
+SHOW_ROW = 487
 
 
 @pytest.fixture(params=BLENDERS or [None], ids=lambda program: Path(program).name if program else "none")
@@ -195,6 +199,41 @@ def test_clip_editor_and_cancel_button(desktop: Desktop, footage: Path) -> None:
     wait_until_solved(desktop)
     names = desktop.ask(f"[t.name for t in {SETTINGS}.clip.tracking.tracks]")
     assert len(names) == len(set(names)) > 20 and all(name.startswith("LS.") for name in names)
+    end(desktop)
+
+
+def test_known_values_and_ranges_not_to_be_trusted(desktop: Desktop, footage: Path) -> None:
+    """Every row of the panels is drawn; one range is gone to with its button."""
+    editor = "VIEW_3D"
+    set_clip(desktop, footage)
+    open_tab(desktop, editor)
+    click_solve(desktop, editor)
+    hover(desktop, editor)
+    wait_until_solved(desktop)
+    chosen = {"use_focal": True, "focal_lock": False, "rolling_shutter": "VALUE", "matte": "FILE", "use_frames": True}
+    for name, value in chosen.items():
+        desktop.ask(f"setattr({SETTINGS}, {name!r}, {value!r})")
+    click_in_sidebar(desktop, editor, 150, PART_ROW)
+    click_in_sidebar(desktop, editor, 150, KNOWN_ROW)
+    hover(desktop, editor)
+    desktop.picture("1_known_values")
+
+    result = f"{SETTINGS}.result"
+    found = {"kind": "Tripod zoom 28-60 mm, no depth", "focal_longest_mm": 60.0, "is_upright": True, "readout": 0.4}
+    for name, value in found.items():
+        desktop.ask(f"setattr({result}, {name!r}, {value!r})")
+    desktop.ask(f"{result}.bad_ranges.add() and None")
+    bad = {"first": 20, "last": 31, "reason": "Focal length and path cannot be told apart here: little parallax."}
+    for name, value in bad.items():
+        desktop.ask(f"setattr({result}.bad_ranges[0], {name!r}, {value!r})")
+    click_in_sidebar(desktop, editor, 150, KNOWN_ROW)
+    click_in_sidebar(desktop, editor, 150, PART_ROW)
+    hover(desktop, editor)
+    desktop.picture("2_not_to_be_trusted")
+    click_in_sidebar(desktop, editor, SHOW_X, SHOW_ROW)
+    scene = "bpy.context.window_manager.windows[0].scene"
+    desktop.wait_for(f"{scene}.use_preview_range and {scene}.frame_current == 20", 10)
+    assert desktop.ask(f"[{scene}.frame_preview_start, {scene}.frame_preview_end]") == [20, 31]
     end(desktop)
 
 
