@@ -19,6 +19,7 @@ from ..bundle.adjust import BundleOptions
 from ..bundle.priors import Priors
 from ..bundle.residuals import FOCAL, K1, K2, READOUT, Array
 from ..geometry.resect import POSE, TURN, ZOOM, refine_poses
+from ..geometry.rotation import orthonormal
 from ..progress import Progress
 from .model import Model, adjust_frames, least_views, place_points
 from .seed import CORNER_DISTORTION_SD, corner_prior, lens_sd
@@ -117,7 +118,8 @@ def _resect(model: Model, frames: NDArray[np.int64], edge: int, anew: bool) -> M
     zoom[frames] = zoom[edge]
     if len(inner) and abs(int(inner[0]) - edge) == 1:
         zoom[frames] += (zoom[edge] - zoom[inner[0]]) * np.arange(1, len(frames) + 1)
-        R_step = R[edge] @ R[inner[0]].T
+        # the transpose of what rounding has bent is not its inverse: from step to step the bend would grow
+        R_step = orthonormal(R[edge] @ R[inner[0]].T)
         centre_step = _centre(R[edge], t[edge]) - _centre(R[inner[0]], t[inner[0]])
     R_last, centre = R[edge], _centre(R[edge], t[edge])
     for frame in frames:
