@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field, replace
 
@@ -9,10 +10,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from .conventions import DEFAULT_SENSOR_WIDTH_MM
-from .errors import InputError, SceneCut
+from .errors import DegenerateMotion, InputError, SceneCut, SolverError
 from .footage import Footage
+from .footage.part import FootagePart
 from .known import KnownValues
+from .metadata import contradicted, contradiction, metadata_focal, with_focal
 from .progress import Progress
+from .ranges import cropped, frames_around, known_around, spliced
 from .reconstruction.choose import reconstruct
 from .reconstruction.finish import frame_deviations
 from .reconstruction.standstill import is_static
@@ -21,8 +25,10 @@ from .report import made_solve
 from .tracking.follow import TrackOptions, follow
 from .tracking.match import MatchOptions, match_tracks, pictures_overlap
 from .tracking.reject import still_in_picture
-from .types import Shot, Solve, Tracks
+from .types import MOVING, WARNINGS, Shot, Solve, Tracks
 from .vanishing.upright import with_up
+
+_log = logging.getLogger(__name__)
 
 _LEAST_FRAMES = 3
 # pictures that are worth matching with each other when they cannot be followed
@@ -40,6 +46,10 @@ class SolveOptions:
     sensor_width_mm : float or None
         None: from the metadata, else 36 mm.
     known : KnownValues
+    frames : (int, int) or None
+        Numbers of the first and the last frame to solve; all others are left out, or stay as in `earlier`.
+    earlier : Solve or None
+        Of the whole shot; with it `frames` are solved again, and the rest stays.
     track : TrackOptions
     match : MatchOptions
         For stills, whose steps are too wide to follow.
@@ -47,6 +57,8 @@ class SolveOptions:
 
     sensor_width_mm: float | None = None
     known: KnownValues = field(default_factory=KnownValues)
+    frames: tuple[int, int] | None = None
+    earlier: Solve | None = None
     track: TrackOptions = field(default_factory=TrackOptions)
     match: MatchOptions = field(default_factory=MatchOptions)
 
@@ -73,6 +85,8 @@ def solve(footage: Footage, options: SolveOptions | None = None, progress: Progr
     """
     options = options or SolveOptions()
     progress = progress or Progress()
+    if options.frames is not None:
+        footage = FootagePart(footage, *_extent(options, options.frames))
     # thousands of small products: BLAS threads would wait for each other longer than they work
     with threadpool_limits(limits=1, user_api="blas"):
         return _solve(footage, options, progress)
@@ -83,17 +97,18 @@ def _solve(footage: Footage, options: SolveOptions, progress: Progress) -> Solve
     shot = _shot(footage)
     tracks = _tracks(footage, options, progress.part(0.0, 0.6)) if len(footage) > 1 else None
     clock.stage("track")
-    if tracks is None or is_static(tracks, footage.size):
+    if options.earlier is None and (tracks is None or is_static(tracks, footage.size)):
         sensor = _sensor(shot, options)
         return solve_static(footage, shot, options.known, sensor, tracks, progress.part(0.6, 1.0), clock.seconds)
-    if len(footage) < _LEAST_FRAMES:
+    if tracks is None or len(footage) < _LEAST_FRAMES:
         raise InputError(
             f"The footage has {len(footage)} frames between which the camera moves, at least {_LEAST_FRAMES} are "
             "needed to find how: choose a longer clip or the folder that holds the whole sequence."
         )
     tracks = tracks.select(~still_in_picture(tracks, footage.size[0])[tracks.track])
-    solved = _solve_tracks(shot, tracks, options, progress.part(0.0, 0.98), clock)
-    return with_up(solved, footage, progress.part(0.98, 1.0))
+    solved = _solve_shot(shot, tracks, options, progress.part(0.0, 0.98), clock)
+    # which way is up is one thing for the whole shot
+    return with_up(solved, footage, progress.part(0.98, 1.0)) if options.earlier is None else solved
 
 
 def solve_tracks(
@@ -117,12 +132,66 @@ def solve_tracks(
     SolverError, Cancelled
         As `solve`.
     """
+    options = options or SolveOptions()
+    if options.frames is not None:
+        shot, tracks = cropped(shot, tracks, *_extent(options, options.frames))
     with threadpool_limits(limits=1, user_api="blas"):
-        return _solve_tracks(shot, tracks, options or SolveOptions(), progress or Progress(), _Clock())
+        return _solve_shot(shot, tracks, options, progress or Progress(), _Clock())
 
 
-def _solve_tracks(shot: Shot, tracks: Tracks, options: SolveOptions, progress: Progress, clock: _Clock) -> Solve:
-    finished = reconstruct(tracks, shot.size, shot.frame_numbers.astype(np.float64), progress.part(0.6, 1.0))
+def _extent(options: SolveOptions, frames: tuple[int, int]) -> tuple[int, int]:
+    """Numbers of the first and the last frame that are looked at."""
+    if options.earlier is None:
+        return frames
+    around = frames_around(options.earlier, *frames)
+    return min(frames[0], int(around[0])), max(frames[1], int(around[-1]))
+
+
+def _solve_shot(shot: Shot, tracks: Tracks, options: SolveOptions, progress: Progress, clock: _Clock) -> Solve:
+    """All of the shot, or a range of it between frames that stay."""
+    earlier, frames = options.earlier, options.frames
+    if earlier is None:
+        return _solve_whole(shot, tracks, options, progress, clock)
+    if frames is None:
+        raise ValueError("an earlier solve needs the frames to solve again")
+    known = known_around(earlier, frames_around(earlier, *frames), options.known)
+    part = _reconstructed(shot, tracks, replace(options, known=known), progress, clock, earlier.kind)
+    if earlier.kind == MOVING and part.scale_source != "poses":
+        raise DegenerateMotion(
+            f"Frames {frames[0]} to {frames[1]} cannot be joined to those beside them: too few points are seen in "
+            "both. Choose a longer range, or solve the whole shot again."
+        )
+    return spliced(earlier, part, *frames)
+
+
+def _solve_whole(shot: Shot, tracks: Tracks, options: SolveOptions, progress: Progress, clock: _Clock) -> Solve:
+    """With what the metadata tell of the focal length; where that contradicts the picture, without it."""
+    known, (sensor, source) = options.known, _sensor(shot, options)
+    focal = None
+    if known.focal_px is None and not known.focal_px_by_frame:
+        focal = metadata_focal(shot, sensor if source != "default" else None)
+    if focal is not None:
+        try:
+            solved = _reconstructed(
+                shot, tracks, replace(options, known=with_focal(known, shot, focal)), progress, clock
+            )
+            if not contradicted(solved, focal):
+                return solved
+        except SolverError as failure:
+            _log.info("Not solved with the focal length of the metadata: %s", failure)
+    solved = _reconstructed(shot, tracks, options, progress, clock)
+    reason = contradiction(solved, focal) if focal is not None else None
+    if reason is None:
+        return solved
+    report = replace(solved.report, status=WARNINGS, reasons=(*solved.report.reasons, reason))
+    return replace(solved, report=report)
+
+
+def _reconstructed(
+    shot: Shot, tracks: Tracks, options: SolveOptions, progress: Progress, clock: _Clock, kind: str | None = None
+) -> Solve:
+    times = shot.frame_numbers.astype(np.float64)
+    finished = reconstruct(tracks, shot.size, times, progress.part(0.6, 1.0), options.known, kind)
     clock.stage("solve")
     frame_ids, found = frame_deviations(finished.model, finished.frames, finished.options)
     clock.stage("deviations")
@@ -157,7 +226,7 @@ class _Clock:
 
     def stage(self, name: str) -> None:
         now = time.perf_counter()
-        self.seconds[name] = round(now - self._last, 3)
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._last, 3)
         self._last = now
 
 

@@ -15,6 +15,7 @@ from .footage import format_ranges
 from .lens import BrownConradyLens
 from .reconstruction.choose import parallax_deg
 from .reconstruction.finish import Finished
+from .reconstruction.knowledge import focal_known, scale_known
 from .reconstruction.model import Model
 from .reconstruction.zoom import filled
 from .types import MOVING, NODAL, SOLVED, WARNINGS, CameraPath, Points, Shot, Solve, SolveReport
@@ -67,11 +68,12 @@ def made_solve(
         n_observations=int(rows.sum()),
         iterations=finished.iterations,
         seconds=seconds,
-        lens_sd={LENS_PARAMETERS[i]: float(found.lens[i]) for i in finished.options.free_lens},
+        lens_sd={LENS_PARAMETERS[i]: float(sd) for i, sd in enumerate(found.lens) if sd > 0},
+        known=model.known,
     )
     path = _path(model, frame_ids, found)
     _refuse_nonsense(model, path, report)
-    reasons = (*finished.reasons, *_warnings(shot, model, path, report))
+    reasons = (*finished.reasons, *path_warnings(shot, path, model.nodal, report.rms_px))
     if not finished.converged:
         reasons = (*reasons, "The adjustment did not settle: the shot does not determine lens and camera well.")
     median = int(np.argsort(path.focal_px)[len(path.focal_px) // 2])
@@ -87,7 +89,7 @@ def made_solve(
         inlier=rows,
         sensor_width_mm=sensor_width_mm,
         sensor_width_source=sensor_width_source,
-        scale_source="none",
+        scale_source="poses" if scale_known(model) else "none",
         readout=float(model.state.lens[READOUT]),
         readout_sd=float(found.lens[READOUT]) if model.rolling else 0.0,
         report=replace(report, status=WARNINGS if reasons else SOLVED, reasons=reasons),
@@ -157,7 +159,7 @@ def _refuse_nonsense(model: Model, path: CameraPath, report: SolveReport) -> Non
             report,
         )
     angle = np.inf if model.nodal else parallax_deg(model)
-    if angle < _REFUSE_ANGLE_DEG or sd > _REFUSE_FOCAL_SHARE * focal:
+    if (angle < _REFUSE_ANGLE_DEG and not focal_known(model.known)) or sd > _REFUSE_FOCAL_SHARE * focal:
         turn = (
             "the camera turns too little" if model.nodal else f"the scene turns by {angle:.1f} degrees as seen from it"
         )
@@ -168,7 +170,18 @@ def _refuse_nonsense(model: Model, path: CameraPath, report: SolveReport) -> Non
         )
 
 
-def _warnings(shot: Shot, model: Model, path: CameraPath, report: SolveReport) -> tuple[str, ...]:
+def path_warnings(shot: Shot, path: CameraPath, nodal: bool, rms_px: float) -> tuple[str, ...]:
+    """What to say of a camera path, one sentence each.
+
+    Parameters
+    ----------
+    shot : Shot
+    path : CameraPath
+    nodal : bool
+        Whether the camera only turns.
+    rms_px : float
+        RMS reprojection error.
+    """
     reasons = []
     if len(shot.missing_frames):
         reasons.append(f"{_frames(shot.missing_frames, 'is', 'are')} missing; the camera is interpolated there.")
@@ -177,18 +190,19 @@ def _warnings(shot: Shot, model: Model, path: CameraPath, report: SolveReport) -
             f"The pixels are not square ({shot.pixel_aspect:g} to 1) but were solved as if they were: squeeze or "
             "stretch the footage to square pixels first."
         )
-    if not model.posed.all():
-        lost = shot.frame_numbers[~model.posed]
+    if not path.solved.all():
+        lost = shot.frame_numbers[~path.solved]
         reasons.append(f"{_frames(lost, 'could', 'could')} not be posed; the camera is interpolated there.")
     uncertain = path.focal_px_sd > _WARN_FOCAL_SHARE * path.focal_px
     if uncertain.any():
         worst = float((path.focal_px_sd / path.focal_px).max())
         where = "" if uncertain.all() else f" in frames {format_ranges(shot.frame_numbers[uncertain])}"
-        what = "zoom and movement cannot be told apart" if model.zooms else "the shot has little parallax"
-        what = "the camera turns little" if model.nodal else what
+        zooms = np.ptp(path.focal_px) > 0
+        what = "zoom and movement cannot be told apart" if zooms else "the shot has little parallax"
+        what = "the camera turns little" if nodal else what
         reasons.append(f"The focal length is uncertain by {100 * worst:.0f} %{where}: {what}.")
-    if report.rms_px > _WARN_RMS_PX * max(1.0, shot.size[0] / 1000):
-        reasons.append(f"The points miss their tracks by {report.rms_px:.1f} px: look at the overlay for what moves.")
+    if rms_px > _WARN_RMS_PX * max(1.0, shot.size[0] / 1000):
+        reasons.append(f"The points miss their tracks by {rms_px:.1f} px: look at the overlay for what moves.")
     return tuple(reasons)
 
 

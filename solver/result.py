@@ -69,7 +69,7 @@ def solve_record(solve: Solve, version: str, known: KnownValues | None = None) -
     version : str
         Of the program.
     known : KnownValues or None
-        What the solve was told beforehand.
+        What the solve was told beforehand, where its report does not say it.
     """
     report = solve.report
     return {
@@ -86,7 +86,7 @@ def solve_record(solve: Solve, version: str, known: KnownValues | None = None) -
         "readout": solve.readout,
         "readout_sd": solve.readout_sd,
         "bad_ranges": [{"first": bad.first, "last": bad.last, "reason": bad.reason} for bad in report.bad_ranges],
-        "known": known_record(known or KnownValues()),
+        "known": known_record(report.known) or known_record(known or KnownValues()),
         "shot": _shot_record(solve.shot),
         "lens": _lens_record(solve),
         "frames": _frame_records(solve.path, report.quality, solve.shot.frame_numbers),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .known import KnownValues
 from .lens import BrownConradyLens
 
 SOLVED = "solved"
@@ -227,6 +228,8 @@ class SolveReport:
     lens_sd : dict of str to float
         Standard deviations of focal_px, k1, k2 ... (only what was estimated).
     bad_ranges : tuple of BadRange
+    known : KnownValues
+        What was used beside the picture, and where it came from.
     """
 
     status: str
@@ -239,6 +242,7 @@ class SolveReport:
     seconds: dict[str, float]
     lens_sd: dict[str, float]
     bad_ranges: tuple[BadRange, ...] = ()
+    known: KnownValues = field(default_factory=KnownValues)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +267,7 @@ class Solve:
     sensor_width_source : str
         "given", "metadata" or "default".
     scale_source : str
-        What fixes the scene's scale: "none" means that the unit is arbitrary.
+        What fixes the scene's scale: "poses" that were known; "none" means that the unit is arbitrary.
     up_world : ndarray of shape (3,) or None
         Unit vector against gravity, world axes, where the picture shows it.
     up_sd : float

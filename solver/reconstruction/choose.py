@@ -17,11 +17,14 @@ import numpy as np
 from ..bundle.covariance import Deviations
 from ..errors import DegenerateMotion, SolverError
 from ..geometry.two_view import FrameIndex
+from ..known import KnownValues
 from ..progress import Progress
-from ..types import Tracks
+from ..types import NODAL, Tracks
 from .explore import Sketch, filled_in, flattened, sketched
 from .finish import Finished, finish, finishing_options, frame_deviations, reweighted
+from .from_poses import seeded_by_poses
 from .grow import grow
+from .knowledge import knowing, located, may_zoom, must_zoom, told_to_move
 from .misfit import misfit, plain_noise, unknowns
 from .model import Model, new_model, normalised, whitening_of
 from .moving import Motion, find_motion, leave_out, still_only, take_back
@@ -52,7 +55,14 @@ _GAIN = 2.0
 _FIRST_ITERATIONS = 45
 
 
-def reconstruct(tracks: Tracks, size: tuple[int, int], times: np.ndarray, progress: Progress) -> Finished:
+def reconstruct(
+    tracks: Tracks,
+    size: tuple[int, int],
+    times: np.ndarray,
+    progress: Progress,
+    known: KnownValues | None = None,
+    kind: str | None = None,
+) -> Finished:
     """Lens, cameras and points of the kind of shot that the tracks show.
 
     Parameters
@@ -62,6 +72,9 @@ def reconstruct(tracks: Tracks, size: tuple[int, int], times: np.ndarray, progre
     times : ndarray of shape (F,)
         Of the frames, in frames.
     progress : Progress
+    known : KnownValues or None
+    kind : str or None
+        MOVING or NODAL where it is known.
 
     Raises
     ------
@@ -72,15 +85,20 @@ def reconstruct(tracks: Tracks, size: tuple[int, int], times: np.ndarray, progre
     model = replace(
         new_model(tracks, _early_whitening(tracks), size, float(max(size))), times=np.asarray(times, dtype=np.float64)
     )
+    model = knowing(model, known or KnownValues())
     first: Finished | None = None
     failures: list[SolverError] = []
     try:
+        plain = replace(model, nodal=kind == NODAL, zooms=must_zoom(model))
         # the seed's own weights are those of the first frames only
-        start = replace(seed(model, index), whitening=model.whitening)
-        first = finish(grow(start, progress.part(0.05, 0.3)), progress.part(0.3, 0.5), _FIRST_ITERATIONS)
+        start = replace(seeded_by_poses(plain) or seed(plain, index), whitening=model.whitening)
+        start = located(grow(start, progress.part(0.05, 0.3)))
+        first = finish(start, progress.part(0.3, 0.5), _FIRST_ITERATIONS)
     except SolverError as failure:
         failures.append(failure)
-    if first is None or _doubtful(first):
+    if kind is not None and first is None:
+        raise failures[0]
+    if first is None or (kind is None and _doubtful(first)):
         motion = find_motion(tracks, size) if first is None or _kept(first) < _WELL_KEPT else None
         second = _SecondLook(model, index, motion, progress.part(0.5, 1.0), failures)
         first = second.best(first if first is not None and _possible(first) else None)
@@ -104,10 +122,11 @@ class _SecondLook:
 
     def best(self, first: Finished | None) -> Finished:
         """The best camera of all kinds, the first attempt among them."""
-        sketch = self._sketch(0.0, nodal=False, zooms=False)
+        zooms = must_zoom(self.model)
+        sketch = self._sketch(0.0, nodal=False, zooms=zooms)
         if sketch is None or _may_be_nodal(sketch.model):
-            sketch = _plainer(self._sketch(0.2, nodal=True, zooms=False), sketch)
-        if sketch is None or _sketch_may_zoom(sketch):
+            sketch = _plainer(self._sketch(0.2, nodal=True, zooms=zooms), sketch)
+        if not zooms and may_zoom(self.model) and (sketch is None or _sketch_may_zoom(sketch)):
             nodal = sketch is not None and sketch.model.nodal
             zooming = self._sketch(0.3, nodal=nodal, zooms=True)
             if zooming is None and sketch is None:
@@ -118,7 +137,7 @@ class _SecondLook:
         if sketch is not None:
             try:
                 model = take_back(filled_in(self.model, sketch))
-                found = finish(model, self.progress.part(0.6, 1.0))
+                found = finish(located(model), self.progress.part(0.6, 1.0))
                 if not _possible(found):
                     raise DegenerateMotion(
                         "No lens that exists explains how the picture moves: too much of it moves by itself, or the "
@@ -159,15 +178,18 @@ def _doubtful(found: Finished) -> bool:
         return True
     model = found.model
     off_centre = np.abs(model.lens.principal_point / np.array(model.size) - 0.5).max()
-    if off_centre > _OFF_CENTRE or _kept(found) < _LEAST_KEPT:
+    if (off_centre > _OFF_CENTRE and model.known.principal_point is None) or _kept(found) < _LEAST_KEPT:
         return True
-    _, sd = frame_deviations(found.model, found.frames, found.options, probe_zoom=True)
-    return float(np.median(sd.log_focal)) > _DOUBTFUL or _asks_for_zoom(sd)
+    probe = may_zoom(model) and not model.zooms
+    _, sd = frame_deviations(model, found.frames, found.options, probe_zoom=probe)
+    # where the focal length is known it is in the right valley
+    uncertain = float(np.median(sd.log_focal)) > _DOUBTFUL and model.known.focal_px is None
+    return uncertain or (probe and _asks_for_zoom(sd))
 
 
 def _may_be_nodal(model: Model) -> bool:
     parallax_px = np.radians(parallax_deg(model)) * float(np.median(model.state.focal_px[model.posed]))
-    return bool(parallax_px < _NODAL_PARALLAX * max(model.size))
+    return bool(not told_to_move(model) and parallax_px < _NODAL_PARALLAX * max(model.size))
 
 
 def _kept(found: Finished) -> float:

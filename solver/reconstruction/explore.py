@@ -18,6 +18,7 @@ from ..errors import SolverError
 from ..geometry.two_view import FrameIndex
 from ..progress import Progress
 from .grow import adjust_keyframes, grow, growing_options, keyframes
+from .knowledge import may_zoom
 from .misfit import misfit, plain_noise
 from .model import Model, adjust_frames, least_views, place_points
 from .seed import seeds
@@ -91,7 +92,7 @@ def sketched(model: Model, index: FrameIndex, progress: Progress) -> Sketch:
     scale = min(plain_noise(tried) for tried, _ in found)
     best, posed = min(found, key=lambda tried: misfit(tried[0], scale))
     # in a zoom the valley has more than one direction, and too little of the data is here to tell which way it falls
-    for factor in () if model.nodal or model.zooms else _JUMPS:
+    for factor in () if model.nodal or model.zooms or not may_zoom(model) else _JUMPS:
         if _FOCAL_RANGE[0] < factor * best.state.lens[FOCAL] / max(model.size) < _FOCAL_RANGE[1]:
             tried = _adjusted(_stretched(best, factor))
             best = tried if misfit(tried, scale) < misfit(best, scale) else best

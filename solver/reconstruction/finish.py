@@ -156,7 +156,9 @@ def frame_deviations(
 
 
 def _with_shutter(model: Model, frames: NDArray[np.bool_], free: tuple[int, ...]) -> Model:
-    """The model with a rolling shutter where the data tell one, else without."""
+    """The model with a rolling shutter where it is known or the data tell one, else without."""
+    if model.known.readout is not None:
+        return model
     if model.rolling:
         found = frame_deviations(model, frames, _options(model, (*free, READOUT), 0.0, _ROUNDS[-1][1]))[1]
         readout = float(model.state.lens[READOUT])

@@ -21,6 +21,7 @@ from ..bundle.residuals import FOCAL, K1, K2, READOUT, Array
 from ..geometry.resect import POSE, TURN, ZOOM, refine_poses
 from ..geometry.rotation import orthonormal
 from ..progress import Progress
+from .knowledge import holding_curve
 from .model import Model, adjust_frames, least_views, place_points
 from .seed import CORNER_DISTORTION_SD, corner_prior, lens_sd
 from .shutter import with_velocity
@@ -135,6 +136,7 @@ def _centre(R: Array, t: Array) -> Array:
 
 def _posed(model: Model, frames: NDArray[np.int64], edge: int | None, anew: bool) -> Model:
     """Refine the poses of frames that hold a guess; those that fit become posed, up to the first failure."""
+    model = holding_curve(model)
     mask = np.zeros(len(model.posed), dtype=bool)
     mask[frames] = True
     rows = model.rows(mask)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,10 @@ from ..bundle.residuals import (
 from ..errors import TooFewTracks
 from ..geometry.resect import refine_points
 from ..geometry.triangulate import mean_directions, triangulate
+from ..known import KnownValues
 from ..lens import BrownConradyLens
 from ..types import Tracks
+from .knowledge import informed, located, poses_hold, with_locked_poses
 from .zoom import WIDEST_SD, filled, smoothness, zoom_basis
 
 
@@ -57,6 +59,10 @@ class Model:
         Whether the shutter's readout is estimated, and velocities are kept; see `shutter`.
     still : ndarray of bool, shape (T,)
         False for a track that moves by itself: none of its observations is usable.
+    known : KnownValues
+        By the frames' times.
+    located : bool
+        Whether the model stands in the world of the known poses.
     """
 
     tracks: Tracks
@@ -72,6 +78,8 @@ class Model:
     zoom_sd: float = WIDEST_SD
     nodal: bool = False
     rolling: bool = False
+    known: KnownValues = field(default_factory=KnownValues)
+    located: bool = False
 
     @property
     def lens(self) -> BrownConradyLens:
@@ -233,13 +241,13 @@ def sub_problem(
 
 
 def in_full(model: Model, frame_ids: NDArray[np.int64], options: BundleOptions) -> BundleOptions:
-    """`options` with what the model says of its camera: nodal or not, and the zoom's freedom over the frames named."""
+    """`options` with what the model says of its camera: nodal or not, what is known, the zoom over the frames named."""
     options = replace(options, nodal=model.nodal)
     if not model.zooms:
-        return options
+        return informed(model, frame_ids, options)
     times = model.times[frame_ids]
     priors = replace(options.priors, zoom=smoothness(times, model.zoom_sd, float(max(model.size))))
-    return replace(options, zoom_basis=zoom_basis(times), priors=priors)
+    return informed(model, frame_ids, replace(options, zoom_basis=zoom_basis(times), priors=priors))
 
 
 def adjust_frames(
@@ -271,7 +279,17 @@ def turned(state: State, R0: Array) -> State:
 
 
 def normalised(model: Model) -> Model:
-    """The same scene with the first posed camera's axes, the origin amid the cameras, and a path of unit size."""
+    """The same scene with the first posed camera's axes, the origin amid the cameras, and a path of unit size.
+
+    A model in the world of known poses stays there; one whose unit they do not tell has a path of unit size.
+    """
+    if poses_hold(model):
+        return with_locked_poses(model)
+    fresh = _normalised(replace(model, located=False))
+    return located(fresh) if model.located else fresh
+
+
+def _normalised(model: Model) -> Model:
     posed = np.flatnonzero(model.posed)
     state = model.state
     if model.nodal:

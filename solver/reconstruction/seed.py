@@ -29,6 +29,7 @@ from ..bundle.residuals import (
 from ..errors import DegenerateMotion, TooFewTracks
 from ..geometry.resect import POSE, TURN, refine_poses
 from ..geometry.two_view import FrameIndex, Pair, homography_residual, relative_pose, relative_turn
+from .knowledge import focal_known, focal_starts, start_lens
 from .model import Model, adjust_frames, normalised, place_points
 from .shutter import READOUT_SD
 
@@ -45,6 +46,8 @@ _ITERATIONS = 30
 _MOST_TRACKS = 400
 # parallax below this cannot be told from the tracks' own errors
 _LEAST_PARALLAX_PX = 1.5
+# with a known focal length this is enough to begin with: it is not the lens that the first frames must tell
+_LEAST_PARALLAX_KNOWN_PX = 0.5
 # a picture that moves less than this says nothing of the lens
 _LEAST_MOVED_PX = 3.0
 # standard deviation of the early observations: alignment errors and a lens that is not known yet
@@ -56,10 +59,18 @@ CORNER_DISTORTION_SD = 0.12
 _OUTLIER_COST = 18.0
 
 
-def choose_pairs(tracks: FrameIndex, n_frames: int, count: int = 1) -> list[Pair]:
+def choose_pairs(
+    tracks: FrameIndex, n_frames: int, count: int = 1, least_parallax_px: float = _LEAST_PARALLAX_PX
+) -> list[Pair]:
     """The pairs of frames that promise most, each with another first frame: much parallax, many shared tracks.
 
     A short baseline fits every focal length equally well, so parallax counts as much as the number of tracks.
+
+    Parameters
+    ----------
+    tracks : FrameIndex
+    n_frames : int
+    least_parallax_px : float
 
     Raises
     ------
@@ -82,7 +93,7 @@ def choose_pairs(tracks: FrameIndex, n_frames: int, count: int = 1) -> list[Pair
             parallax = homography_residual(pair)
             most_parallax = max(most_parallax, parallax)
             score = np.sqrt(len(pair.tracks) * parallax)
-            if parallax > _LEAST_PARALLAX_PX and score > best_score:
+            if parallax > least_parallax_px and score > best_score:
                 best, best_score = pair, score
             gap = max(gap + 1, int(gap * 1.5))
         if best is not None:
@@ -190,7 +201,8 @@ def seeds(model: Model, index: FrameIndex, count: int) -> list[Model]:
         When no pair gives any.
     """
     n = model.tracks.n_frames
-    pairs = [widest_pair(index, n)] if model.nodal else choose_pairs(index, n, count)
+    least = _LEAST_PARALLAX_KNOWN_PX if focal_known(model.known) else _LEAST_PARALLAX_PX
+    pairs = [widest_pair(index, n)] if model.nodal else choose_pairs(index, n, count, least)
     found = [start for pair in pairs if (start := _best_start(model, pair)) is not None]
     if not found:
         raise DegenerateMotion(
@@ -206,9 +218,9 @@ def _best_start(model: Model, pair: Pair) -> Model | None:
     chosen = np.zeros_like(model.placed)
     chosen[pair.tracks[:: max(1, len(pair.tracks) // _MOST_TRACKS)]] = True
     starts = [
-        _start(model, pair, window, chosen, factor * max(model.size), ratio)
-        for factor in FOCAL_STARTS
-        for ratio in (ZOOM_STARTS if model.zooms else (1.0,))
+        _start(model, pair, window, chosen, float(focal), ratio)
+        for focal in focal_starts(model, np.array(FOCAL_STARTS) * float(max(model.size)))
+        for ratio in (ZOOM_STARTS if model.zooms and not model.state.zoom.any() else (1.0,))
     ]
     tried = [_adjusted(start, window, chosen, _FIRST_ITERATIONS) for start in starts if start is not None]
     if not tried:
@@ -222,14 +234,14 @@ def _start(
     model: Model, pair: Pair, window: NDArray[np.int64], chosen: NDArray[np.bool_], focal_px: float, ratio: float
 ) -> Model | None:
     """The window posed for a focal length and its ratio from the first to the last frame, or None."""
-    centre = np.array(model.size) / 2
     share = (window - window[0]) / (window[-1] - window[0])
     zoom = model.state.zoom.copy()
-    zoom[window] = np.log(ratio) * (share - 0.5)
-    lens = model.state.lens.copy()
-    lens[FOCAL], lens[K1:] = focal_px, 0.0
-    a = (pair.xy_first - centre) / focal_px * np.sqrt(ratio)
-    b = (pair.xy_second - centre) / focal_px / np.sqrt(ratio)
+    # beside a curve that is known the ratio is 1
+    zoom[window] += np.log(ratio) * (share - 0.5)
+    lens = start_lens(model, focal_px)
+    model = replace(model, state=replace(model.state, lens=lens, zoom=zoom))
+    a = model.lens.undistort((pair.xy_first - model.lens.principal_point) / model.state.focal_px[pair.first])
+    b = model.lens.undistort((pair.xy_second - model.lens.principal_point) / model.state.focal_px[pair.second])
     pose = relative_turn(a, b, 3.0 / focal_px) if model.nodal else relative_pose(a, b, 1.5 / focal_px)
     if pose is None:
         return None
@@ -245,7 +257,7 @@ def _start(
     fresh = replace(
         model,
         whitening=np.tile(np.eye(2) / _EARLY_DEVIATION_PX, (len(model.whitening), 1, 1)),
-        state=replace(state, R=R, t=t, lens=lens, zoom=zoom),
+        state=replace(state, R=R, t=t),
         posed=posed,
         placed=np.zeros_like(model.placed),
     )
