@@ -29,7 +29,7 @@ from ..bundle.residuals import (
 from ..errors import DegenerateMotion, TooFewTracks
 from ..geometry.resect import POSE, TURN, refine_poses
 from ..geometry.two_view import FrameIndex, Pair, homography_residual, relative_pose, relative_turn
-from .knowledge import focal_known, focal_starts, start_lens
+from .knowledge import focal_starts, start_lens
 from .model import Model, adjust_frames, normalised, place_points
 from .shutter import READOUT_SD
 
@@ -46,7 +46,7 @@ _ITERATIONS = 30
 _MOST_TRACKS = 400
 # parallax below this cannot be told from the tracks' own errors
 _LEAST_PARALLAX_PX = 1.5
-# with a known focal length this is enough to begin with: it is not the lens that the first frames must tell
+# with a focal length known for all frames this is enough: a zoom cannot look like parallax
 _LEAST_PARALLAX_KNOWN_PX = 0.5
 # a picture that moves less than this says nothing of the lens
 _LEAST_MOVED_PX = 3.0
@@ -201,7 +201,7 @@ def seeds(model: Model, index: FrameIndex, count: int) -> list[Model]:
         When no pair gives any.
     """
     n = model.tracks.n_frames
-    least = _LEAST_PARALLAX_KNOWN_PX if focal_known(model.known) else _LEAST_PARALLAX_PX
+    least = _LEAST_PARALLAX_KNOWN_PX if model.known.focal_px is not None else _LEAST_PARALLAX_PX
     pairs = [widest_pair(index, n)] if model.nodal else choose_pairs(index, n, count, least)
     found = [start for pair in pairs if (start := _best_start(model, pair)) is not None]
     if not found:
