@@ -40,9 +40,10 @@ from ..known import Known, KnownPose, KnownValues
 if TYPE_CHECKING:
     from .model import Model
 
-# how firmly a locked value is held where the adjustment takes a deviation: a share of the focal length; radians, and a
-# share of the extent of the known places. No picture can tell so little
-_LOCKED_FOCAL = 1e-6
+# how firmly a locked value is held where the adjustment takes a deviation: a share of the focal length of single frames
+# of a zoom (with less, the damping of a step would hold the whole curve); radians, and a share of the extent of the
+# known places. No picture tells so little
+_LOCKED_FOCAL = 1e-4
 _LOCKED_TURN = 1e-7
 _LOCKED_PLACE = 1e-7
 # known places closer together than so many of their deviations are one place
