@@ -134,14 +134,11 @@ def start_lens(model: Model, focal_px: float) -> Array:
 
 
 def holding_curve(model: Model) -> Model:
-    """The model with the focal lengths that are held frame by frame, whatever was extrapolated."""
-    locked = {frame: value for frame, value in model.known.focal_px_by_frame.items() if value.locked}
-    if not locked:
+    """The model with the curve that is held, whatever was extrapolated."""
+    curve = known_curve(model.known, model.times) if curve_locked(model.known, model.times) else None
+    if curve is None:
         return model
-    zoom = model.state.zoom.copy()
-    for i, time in enumerate(model.times):
-        if int(time) in locked:
-            zoom[i] = np.log(locked[int(time)].value / model.state.lens[FOCAL])
+    zoom = np.log(curve / model.state.lens[FOCAL])
     return replace(model, state=replace(model.state, zoom=zoom))
 
 
