@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from solver.known import Known, KnownPose, KnownValues
 from solver.pipeline import SolveOptions, solve_tracks
 from solver.types import Shot, Solve
-from tests.synthetic import Scene
+from tests.synthetic import MOTIONS, Scene
 
 Array = NDArray[np.float64]
 
@@ -79,3 +79,13 @@ def moved(scene: Scene, R: Array, scale: float, shift: Array) -> Scene:
         t=scale * scene.t - R_new @ shift,
         points=scale * scene.points @ R.T + shift,
     )
+
+
+def shifted_by(share: float) -> Callable[[int, np.random.Generator], tuple[Array, Array]]:
+    """A motion of `MOTIONS`: a part of the dolly's way, without its turns."""
+
+    def motion(n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        _, centre = MOTIONS["dolly"](n, rng)
+        return np.tile(np.eye(3), (n, 1, 1)), share * centre
+
+    return motion

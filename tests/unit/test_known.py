@@ -14,7 +14,7 @@ from solver.known import Known, KnownValues
 from solver.reconstruction.knowledge import focal_starts, knowing, located
 from solver.types import MOVING, NODAL, Solve
 from tests import synthetic
-from tests.known_scenes import FIRST, held, moved, poses_of, solved, zoom_curve, zoomed
+from tests.known_scenes import FIRST, held, moved, poses_of, shifted_by, solved, zoom_curve, zoomed
 from tests.synthetic import FOCAL_PX, Scene, aligned_path_error, make_scene
 from tests.unit.test_reconstruction import start
 from tests.unit.test_shutter import rolled
@@ -63,12 +63,7 @@ def test_a_locked_focal_length_is_kept_to_the_bit() -> None:
 
 def test_a_known_focal_length_makes_up_for_parallax(monkeypatch: pytest.MonkeyPatch) -> None:
     """A camera that shifts by a hundredth of its distance and does not turn: its picture tells no focal length."""
-
-    def small(n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        _, centre = synthetic.MOTIONS["dolly"](n, rng)
-        return np.tile(np.eye(3), (n, 1, 1)), 0.03 * centre
-
-    monkeypatch.setitem(synthetic.MOTIONS, "small", small)
+    monkeypatch.setitem(synthetic.MOTIONS, "small", shifted_by(0.03))
     scene = make_scene("small", n_points=200, rng=np.random.default_rng(1))
     with pytest.raises(SolveDiverged, match="moves too little"):
         solved(scene)
