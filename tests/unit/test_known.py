@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from solver.errors import SolveDiverged
+from solver.errors import DegenerateMotion
 from solver.known import Known, KnownValues
 from solver.reconstruction.knowledge import focal_starts, knowing, located
 from solver.types import MOVING, NODAL, Solve
@@ -63,13 +63,13 @@ def test_a_locked_focal_length_is_kept_to_the_bit() -> None:
 
 def test_a_known_focal_length_makes_up_for_parallax(monkeypatch: pytest.MonkeyPatch) -> None:
     """A camera that shifts by a hundredth of its distance and does not turn: its picture tells no focal length."""
-    monkeypatch.setitem(synthetic.MOTIONS, "small", shifted_by(0.03))
-    scene = make_scene("small", n_points=200, rng=np.random.default_rng(1))
-    with pytest.raises(SolveDiverged, match="moves too little"):
+    monkeypatch.setitem(synthetic.MOTIONS, "small", shifted_by(0.02))
+    scene = make_scene("small", n_points=300, rng=np.random.default_rng(1))
+    with pytest.raises(DegenerateMotion, match="stands still"):
         solved(scene)
     for focal in (held(FOCAL_PX), Known(value=FOCAL_PX, deviation=20)):
         found = solved(scene, focal_px=focal)
-        assert found.kind == MOVING and path_percent(scene, found) < 2.0
+        assert found.kind == MOVING and path_percent(scene, found) < 3.5
         assert found.path.focal_px_sd[0] <= 1.001 * focal.deviation
 
 
