@@ -155,7 +155,12 @@ class Footage(ABC):
         Returns
         -------
         generator of float32 arrays of shape (H, W)
-            0 (transparent) to 1 (opaque); the iterator raises InputError where there is no alpha channel.
+            0 (transparent) to 1 (opaque).
+
+        Raises
+        ------
+        InputError
+            Where there is no alpha channel, or a frame cannot be read: at once or from the iterator.
         """
         return _decode_ahead(self._decode_alphas(start))
 
@@ -176,9 +181,7 @@ class Footage(ABC):
 
     def _decode_alphas(self, start: int) -> Generator[NDArray[np.float32]]:
         """Yield the alpha channel from a valid index on; runs in the background thread."""
-        del start
         raise no_alpha(self.path)
-        yield
 
     @abstractmethod
     def _decode_colour(self, indices: list[int]) -> Iterator[NDArray[np.uint8]]:

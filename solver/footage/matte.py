@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
