@@ -181,6 +181,7 @@ class Footage(ABC):
 
     def _decode_alphas(self, start: int) -> Generator[NDArray[np.float32]]:
         """Yield the alpha channel from a valid index on; runs in the background thread."""
+        del start
         raise no_alpha(self.path)
 
     @abstractmethod

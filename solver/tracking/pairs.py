@@ -26,6 +26,10 @@ _LOG10_CHANCE = -8.0
 _LEAST_MATCHES = 16
 _CONFIDENCE = 0.9999
 _MOST_SAMPLES = 5000
+# of the picture's larger side, within which a match agrees with the epipolar geometry of straight rays: an unknown
+# distortion of 5 % bends them by about this
+_AGREEMENT = 0.003
+_LEAST_AGREEMENT_PX = 1.5
 # a homography that fits this share of the agreement leaves the epipolar geometry open
 _FLAT_SHARE = 0.8
 
@@ -112,6 +116,12 @@ def verify(matches: Matches, a: Features, b: Features, size: tuple[int, int], th
             # but far from the plane's own motion agrees by chance
             agrees &= transfer < max(10 * threshold_px, 0.05 * max(size))
     return matches.select(agrees)
+
+
+def match_pair(a: Features, b: Features, size: tuple[int, int], ratio: float) -> Matches | None:
+    """Verified matches of two pictures of one size, or None when they show nothing in common."""
+    threshold = max(_LEAST_AGREEMENT_PX, _AGREEMENT * max(size))
+    return verify(match_descriptors(a, b, ratio), a, b, size, threshold)
 
 
 def epipolar_distance(F: Array, xy_a: Array, xy_b: Array) -> Array:
