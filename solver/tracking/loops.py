@@ -18,6 +18,8 @@ _SIDE_PX = 48
 _COARSE_PX = 6.0
 # correlation from which two thumbnails may show the same place; see `alike`
 _LEAST_LIKENESS = 0.42
+# and how much less alike something seen in between must be, for it to be a return
+_LIKENESS_RISE = 0.1
 # a view is kept when fewer than this share of the last one's tracks live, and at the latest after so many frames
 _SHARE = 0.7
 _LEAST_TRACKS = 60
@@ -52,7 +54,7 @@ class Places:
         self._spectra.append(_spectrum(view.grey))
 
     def alike(self, view: View, most: int) -> list[int]:
-        """Indices of the earlier views that look most like this one, best first.
+        """Indices of the earlier views to which the camera may have returned, the most alike first.
 
         Parameters
         ----------
@@ -63,11 +65,13 @@ class Places:
         if not n:
             return []
         compared = np.unique(np.linspace(0, n - 1, min(n, _MOST_COMPARED)).round().astype(int))
-        own = _spectrum(view.grey)
         stack = np.stack([self._spectra[i] for i in compared])
-        alike = _correlation(stack, own).max(axis=(1, 2))
+        alike = _correlation(stack, _spectrum(view.grey)).max(axis=(1, 2))
+        # what was seen since must have looked less like this: else it is still the same place
+        least_since = np.append(np.minimum.accumulate(alike[::-1])[::-1][1:], 1.0)
+        returns = (alike > _LEAST_LIKENESS) & (alike - least_since > _LIKENESS_RISE)
         order = np.argsort(-alike, kind="stable")
-        return [int(compared[i]) for i in order if alike[i] > _LEAST_LIKENESS][:most]
+        return [int(compared[i]) for i in order if returns[i]][:most]
 
 
 def likeness(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
