@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ..conventions import OPENCV_OFFSET_PX
+from ..geometry.two_view import fundamental
 from .align import Array32, Patch, Templates, align, make_templates
 from .features import Features, find_features
 from .pairs import epipolar_distance, match_pair
@@ -332,7 +333,7 @@ def _one_motion(before: Array32, after: Array32) -> Mask:
     if len(before) < _LEAST_FOUND:
         return np.zeros(len(before), bool)
     a, b = before.astype(np.float64), after.astype(np.float64)
-    F, _ = cv2.findFundamentalMat(a, b, cv2.USAC_MAGSAC, _AGREEMENT_PX, 0.999, 2000)
-    if F is None or F.shape != (3, 3):
+    found = fundamental(a, b, _AGREEMENT_PX, 0.999, 2000)
+    if found is None:
         return np.zeros(len(before), bool)
-    return np.asarray(epipolar_distance(F, a, b) < _AGREEMENT_PX)
+    return np.asarray(epipolar_distance(found[0], a, b) < _AGREEMENT_PX)

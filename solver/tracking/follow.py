@@ -25,6 +25,7 @@ from ..types import Tracks
 from .again import Found, Seen, View
 from .align import Array32, Templates, align, make_patch, make_templates, sample_warped, smooth
 from .detect import Area, detect, joined_area, picture_area
+from .light import in_the_light_of
 from .rejoin import Memory
 from .settle import Rows, Settled, joined, settle
 
@@ -88,6 +89,8 @@ _DETECTION_SMOOTHING_PX = 0.8
 _BACKWARD_LEVELS = 1
 # a frame that is missing doubles the step
 _GAP_LEVELS = 1
+# when fewer are found, the light may have changed: a flash, flicker, an exposure that jumps
+_FLICKER_SHARE = 0.7
 # how often the patches of ended tracks are let go, so that memory does not grow with the shot
 _SETTLE_FRAMES = 32
 
@@ -172,10 +175,40 @@ class _Follower:
 
     def _follow(self, grey: NDArray[np.uint8], picture: Array32, frame: LuminanceFrame) -> None:
         options = self.options
+        before = self.position
+        gap = max(frame.number - self.number, 1)
+        found, keep = self._search(grey, gap)
+        if keep.mean() < _FLICKER_SHARE:
+            same_light = in_the_light_of(grey, self.grey)
+            if same_light is not None:
+                found_so, keep_so = self._search(same_light, gap)
+                if keep_so.sum() > keep.sum():
+                    found, keep = found_so, keep_so
+        self._keep(keep)
+        if not keep.any():
+            return
+        found = found[keep]
+        assert self.templates is not None
+        result = align(picture, self.templates, self.patch, found, self.warp, options.iterations, self.pool)
+        area = np.abs(np.linalg.det(result.warp))
+        good = (result.correlation > options.least_correlation) & (area > 0.1) & (area < 10)
+        good &= ((result.position - found) ** 2).sum(axis=1) < 3.0**2
+        good &= np.isfinite(result.position).all(axis=1)
+        if self.near_hidden is not None:
+            good[good] = self._inside(result.position[good])
+        self.velocity = (result.position - self.position) / np.float32(gap)
+        self.position, self.warp = result.position, result.warp
+        if self.memory.broken(len(before), int(good.sum())):
+            good[:] = False  # what seems to be left is left by chance
+        self._keep(good)
+        self._observe(frame, self.track, self.position, self.warp, result.values[good])
+
+    def _search(self, grey: NDArray[np.uint8], gap: int) -> tuple[Array32, NDArray[np.bool_]]:
+        """Where the points lie in the next picture, `gap` frames on, and a mask of those that are found there."""
+        options = self.options
         window = (options.window_px, options.window_px)
         criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)
         before = self.position
-        gap = max(frame.number - self.number, 1)
         guess = before + self.velocity * np.float32(gap)
         found, status, _ = cv2.calcOpticalFlowPyrLK(
             self.grey,
@@ -199,25 +232,7 @@ class _Follower:
         )
         keep = (status.ravel() > 0) & (status_back.ravel() > 0)
         keep &= ((back - before) ** 2).sum(axis=1) < options.forward_backward_px**2
-        keep &= self._inside(found)
-        self._keep(keep)
-        if not keep.any():
-            return
-        found = found[keep]
-        assert self.templates is not None
-        result = align(picture, self.templates, self.patch, found, self.warp, options.iterations, self.pool)
-        area = np.abs(np.linalg.det(result.warp))
-        good = (result.correlation > options.least_correlation) & (area > 0.1) & (area < 10)
-        good &= ((result.position - found) ** 2).sum(axis=1) < 3.0**2
-        good &= np.isfinite(result.position).all(axis=1)
-        if self.near_hidden is not None:
-            good[good] = self._inside(result.position[good])
-        self.velocity = (result.position - self.position) / np.float32(gap)
-        self.position, self.warp = result.position, result.warp
-        if self.memory.broken(len(before), int(good.sum())):
-            good[:] = False  # what seems to be left is left by chance
-        self._keep(good)
-        self._observe(frame, self.track, self.position, self.warp, result.values[good])
+        return found, keep & self._inside(found)
 
     def _hide(self, frame: LuminanceFrame) -> NDArray[np.bool_] | None:
         """What the matte leaves out of this frame; and for `_inside`, that and what a patch reaches from there."""
@@ -357,8 +372,9 @@ class _Follower:
         frame = np.concatenate([part.frame for part in self.settled])
         xy = np.concatenate([part.position for part in self.settled]) + OPENCV_OFFSET_PX
         covariance = np.concatenate([part.covariance for part in self.settled])
-        length = np.bincount(track)
-        keep = np.flatnonzero((length[track] >= self.options.least_length) & ~self.memory.forgotten(len(length))[track])
+        known = ~self.memory.forgotten(track, frame)
+        length = np.bincount(track[known], minlength=track.max() + 1)
+        keep = np.flatnonzero(known & (length[track] >= self.options.least_length))
         keep = keep[np.lexsort((frame[keep], track[keep]))]
         return Tracks(
             track=np.unique(track[keep], return_inverse=True)[1].astype(np.int64),

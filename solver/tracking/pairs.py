@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from ..geometry.two_view import fundamental
 from .features import Features
 
 Array = NDArray[np.float64]
@@ -101,10 +102,10 @@ def verify(matches: Matches, a: Features, b: Features, size: tuple[int, int], th
     if len(matches.first) < _LEAST_MATCHES:
         return None
     xy_a, xy_b = a.xy[matches.first], b.xy[matches.second]
-    F, _ = cv2.findFundamentalMat(xy_a, xy_b, cv2.USAC_MAGSAC, threshold_px, _CONFIDENCE, _MOST_SAMPLES)
-    if F is None or F.shape != (3, 3):
+    found = fundamental(xy_a, xy_b, threshold_px, _CONFIDENCE, _MOST_SAMPLES)
+    if found is None:
         return None
-    agrees = epipolar_distance(F, xy_a, xy_b) < threshold_px
+    agrees = epipolar_distance(found[0], xy_a, xy_b) < threshold_px
     n_agree = int(agrees.sum())
     if n_agree < _LEAST_MATCHES or _log10_chance(len(agrees), n_agree, size, threshold_px) > _LOG10_CHANCE:
         return None

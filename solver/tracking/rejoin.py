@@ -79,10 +79,9 @@ class Memory:
         self._wide: list[tuple[int, int, int]] = []
         self._slow_again = 0
         self._failures = 0
-        self._forgotten: list[NDArray[np.int64]] = []
+        self._forgotten: list[tuple[NDArray[np.int64], int]] = []
         # while the shot is broken
         self._anchors: list[View] = []
-        self._first_new = 0
         self._age = 0
         self._n_shown = 0
         self._n_sharp = 0
@@ -159,11 +158,11 @@ class Memory:
         if self._anchors and self._n_sharp and not self._same_scene:
             raise self._cut()
 
-    def forgotten(self, n_tracks: int) -> NDArray[np.bool_]:
-        """Mask (T,) of tracks of things that came between the camera and the scene."""
-        mask = np.zeros(n_tracks, bool)
-        for tracks in self._forgotten:
-            mask[tracks] = True
+    def forgotten(self, track: NDArray[np.int64], frame: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Mask (N,) of observations of what came between the camera and the scene, by track and frame index."""
+        mask = np.zeros(len(track), bool)
+        for tracks, until in self._forgotten:
+            mask |= (frame < until) & np.isin(track, tracks)
         return mask
 
     # Breaks
@@ -176,15 +175,15 @@ class Memory:
             self._open([self._recent[i] for i in sorted({last, max(0, last - 3), max(0, last - 11)})])
 
     def _open(self, anchors: list[View]) -> None:
-        self._anchors = anchors[::-1]
-        self._first_new = self.patches.count
+        self._anchors = [anchor for anchor in anchors[::-1] if len(anchor.track) >= _LEAST_TRACKS]
         self._age = self._n_shown = self._n_sharp = 0
         self._shown_from = None
         self._same_scene = False
 
-    def _close(self, live: NDArray[np.int64]) -> None:
-        born = np.arange(self._first_new, self.patches.count)
-        self._forgotten.append(born[~np.isin(born, live)])
+    def _close(self, since: View, until: int, kept: NDArray[np.int64]) -> None:
+        """The break is over; what the tracks that began after a view saw until now is forgotten, but for some."""
+        born = np.arange(since.track.max() + 1, self.patches.count)
+        self._forgotten.append((born[~np.isin(born, kept)], until))
         self._anchors = []
         self._recent.clear()
         self._features.clear()
@@ -194,7 +193,8 @@ class Memory:
             found = self._again(anchor, index, seen, live)
             self._same_scene |= found is not None
             if found is not None and found.enough:
-                self._close(live)
+                # also what still lives may be what came between, on its way out of the picture
+                self._close(anchor, index, np.empty(0, np.int64))
                 return found
         return None
 
@@ -212,7 +212,7 @@ class Memory:
         if self._n_shown > _MOST_BROKEN:
             if not self._same_scene:
                 raise self._cut()
-            self._close(view.track)
+            self._close(self._anchors[0], view.index, view.track)
 
     def _cut(self) -> SceneCut:
         assert self._shown_from is not None
