@@ -91,6 +91,10 @@ _BACKWARD_LEVELS = 1
 _GAP_LEVELS = 1
 # when fewer are found, the light may have changed: a flash, flicker, an exposure that jumps
 _FLICKER_SHARE = 0.7
+# mean difference, in grey levels, below which a frame is a copy of the one before; and every how manieth pixel counts:
+# a camera that stands still has grain of half a level or more
+_SAME = 0.15
+_SAMPLED = 3
 # how often the patches of ended tracks are let go, so that memory does not grow with the shot
 _SETTLE_FRAMES = 32
 
@@ -154,6 +158,7 @@ class _Follower:
         self.number = 0
         self.area: Area | None = None
         self.n_tracks = 0
+        self.copy: list[bool] = []
         self.rows: list[Rows] = []
         self.settled: list[Settled] = []
 
@@ -162,6 +167,7 @@ class _Follower:
         grey = np.clip(np.rint(frame.pixels), 0, 255).astype(np.uint8, copy=False)
         picture = smooth(frame.pixels, options.smoothing_px)
         self.area = joined_area(self.area, picture_area(grey))
+        self.copy.append(self.grey is not None and _same(grey, self.grey))
         seen = Seen(grey=grey, picture=picture, hidden=self._hide(frame), inside=self._inside)
         n_before = len(self.position)
         if self.grey is not None and n_before:
@@ -196,7 +202,8 @@ class _Follower:
         good &= np.isfinite(result.position).all(axis=1)
         if self.near_hidden is not None:
             good[good] = self._inside(result.position[good])
-        self.velocity = (result.position - self.position) / np.float32(gap)
+        if not self.copy[-1]:
+            self.velocity = (result.position - self.position) / np.float32(gap)
         self.position, self.warp = result.position, result.warp
         if self.memory.broken(len(before), int(good.sum())):
             good[:] = False  # what seems to be left is left by chance
@@ -357,6 +364,11 @@ class _Follower:
         if len(done.track):
             self.settled.append(settle(done.sorted(), self.patch, self.options.least_correlation))
 
+    def _copies(self) -> NDArray[np.int64]:
+        """How often each frame's picture follows itself (F,): together they say as much as one of them."""
+        run = np.cumsum(~np.array(self.copy, dtype=bool))
+        return np.bincount(run)[run]
+
     def tracks(self, n_frames: int) -> Tracks:
         """All tracks of the shot."""
         self.memory.finish()
@@ -372,6 +384,7 @@ class _Follower:
         frame = np.concatenate([part.frame for part in self.settled])
         xy = np.concatenate([part.position for part in self.settled]) + OPENCV_OFFSET_PX
         covariance = np.concatenate([part.covariance for part in self.settled])
+        covariance *= self._copies()[frame][:, None, None]
         known = ~self.memory.forgotten(track, frame)
         length = np.bincount(track[known], minlength=track.max() + 1)
         keep = np.flatnonzero(known & (length[track] >= self.options.least_length))
@@ -383,6 +396,12 @@ class _Follower:
             covariance=covariance[keep],
             n_frames=n_frames,
         )
+
+
+def _same(grey: NDArray[np.uint8], before: NDArray[np.uint8]) -> bool:
+    """Whether a picture is the one before once more, but for its compression."""
+    some = grey[::_SAMPLED, ::_SAMPLED], before[::_SAMPLED, ::_SAMPLED]
+    return bool(cv2.norm(*(np.ascontiguousarray(part) for part in some), cv2.NORM_L1) < _SAME * some[0].size)
 
 
 def _spacing(shape: tuple[int, ...], count: int) -> float:

@@ -122,8 +122,11 @@ class Memory:
                 self._break()
         if found is None and not self._anchors:
             found = self._slow(index, seen, live)
-        if found is None and self._anchors and self._age in _TRIES and seen.grey.std() > _BLANK_DEVIATION:
-            found = self._mend(index, seen, live)
+        if found is None and self._anchors and seen.grey.std() > _BLANK_DEVIATION:
+            if self._recent and self._recent[-1].grey.std() <= _BLANK_DEVIATION:
+                self._age = 0
+            if self._age in _TRIES:
+                found = self._mend(index, seen, live)
         self._features.pop(index, None)
         return found
 
