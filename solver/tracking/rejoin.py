@@ -36,6 +36,8 @@ _SLOW_FRAMES = (12, 24)
 _SLOW_SHARE = 0.08
 _SLOW_LIKENESS = 0.33
 _SLOW_PAUSE = 6
+# and so many of them ended within the picture, and not at its border
+_SLOW_INSIDE = 0.6
 # frames after a break at which it is tried to find the scene again; black ones are not worth it
 _TRIES = frozenset((0, 1, 2, 3, 4, 6, 8, 11, 14, 18, 22))
 _BLANK_DEVIATION = 3.0
@@ -239,6 +241,8 @@ class Memory:
             if len(should) < _LEAST_TRACKS or np.isin(should, live).mean() >= _SLOW_SHARE:
                 continue
             self._slow_again = index + _SLOW_PAUSE
+            if self._gone_inside(frames, seen) < _SLOW_INSIDE:
+                continue
             if likeness(then.grey, seen.grey) >= _SLOW_LIKENESS:
                 continue
             found = self._again(then, index, seen, live)
@@ -246,6 +250,15 @@ class Memory:
                 self._open([then, self._recent[-frames // 2]])
             return _if_enough(found)
         return None
+
+    def _gone_inside(self, frames: int, seen: Seen) -> float:
+        """Share of the tracks of so many frames ago that were last seen on their way to a place within the picture."""
+        views = list(self._recent)[-frames:]
+        track, place = views[0].track, views[0].position + views[0].velocity
+        for view in views[1:]:
+            _, i, j = np.intersect1d(track, view.track, assume_unique=True, return_indices=True)
+            place[i] = view.position[j] + view.velocity[j]
+        return float(seen.inside(place).mean())
 
     def _again(self, view: View, index: int, seen: Seen, live: NDArray[np.int64]) -> Found | None:
         """The tracks of a view in this picture, by key points; None if the two have nothing in common."""
