@@ -203,14 +203,13 @@ def bad_ranges(shot: Shot, posed: NDArray[np.bool_]) -> tuple[BadRange, ...]:
     posed : ndarray of bool, shape (F,)
         Of the frames that exist.
     """
-    found = []
+    found: list[BadRange] = []
     for numbers, reason in (
         (shot.missing_frames, "The footage has no such frames; the camera is interpolated."),
         (shot.frame_numbers[~posed], "Too little of the scene was found here; the camera is interpolated."),
     ):
-        ends = np.flatnonzero(np.diff(numbers) > 1)
-        for run in np.split(numbers, ends + 1) if len(numbers) else ():
-            found.append(BadRange(first=int(run[0]), last=int(run[-1]), reason=reason))
+        runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1) if len(numbers) else []
+        found += [BadRange(first=int(run[0]), last=int(run[-1]), reason=reason) for run in runs]
     return tuple(sorted(found, key=lambda bad: bad.first))
 
 
