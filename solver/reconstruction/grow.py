@@ -43,6 +43,8 @@ _LEAST_INLIERS = 0.35
 # where fewer of a frame's points fit the poses have drifted; the next adjustment then comes after a growth of so much
 _GOOD_INLIERS = 0.85
 _DRIFTED_GROWTH = 1.08
+# what is posed anew once all has been adjusted
+_FAIR_INLIERS = 0.7
 # beyond a break nothing else speaks for a pose; how many frames to try
 _JUMP_INLIERS = 0.5
 _JUMP_TRIES = 12
@@ -119,6 +121,30 @@ def _jumped(model: Model) -> Model | None:
                 mask[frame] = True
                 return replace(found, posed=mask)
     return None
+
+
+def posed_anew(model: Model) -> Model:
+    """Frames that most of their points do not fit, posed from nothing but their points; or posed no longer.
+
+    Where a path closes, a frame may have been posed between what it saw before and what drifted until then.
+    """
+    model = replace(model, usable=np.ones_like(model.usable))
+    _, share = _inliers(model, model.rows(model.posed))
+    bad = model.posed & (share < _FAIR_INLIERS)
+    good = np.flatnonzero(model.posed & ~bad)
+    if bad.sum() > len(good):
+        return model
+    for frame in np.flatnonzero(bad).tolist():
+        edge = int(good[np.abs(good - frame).argmin()])
+        found = _turned(model, frame, edge) if model.nodal else _ransac(model, frame, _JUMP_INLIERS)
+        if found is not None:
+            only = np.arange(len(bad)) == frame
+            model = found if _inliers(found, found.rows(only))[1][frame] > share[frame] else model
+        elif share[frame] < _JUMP_INLIERS:
+            posed = model.posed.copy()
+            posed[frame] = False
+            model = replace(model, posed=posed)
+    return model
 
 
 def _fill(model: Model) -> Model:

@@ -185,6 +185,7 @@ class _Follower:
         gap = max(frame.number - self.number, 1)
         found, keep = self._search(grey, gap)
         if keep.mean() < _FLICKER_SHARE:
+            assert self.grey is not None
             same_light = in_the_light_of(grey, self.grey)
             if same_light is not None:
                 found_so, keep_so = self._search(same_light, gap)
@@ -400,8 +401,8 @@ class _Follower:
 
 def _same(grey: NDArray[np.uint8], before: NDArray[np.uint8]) -> bool:
     """Whether a picture is the one before once more, but for its compression."""
-    some = grey[::_SAMPLED, ::_SAMPLED], before[::_SAMPLED, ::_SAMPLED]
-    return bool(cv2.norm(*(np.ascontiguousarray(part) for part in some), cv2.NORM_L1) < _SAME * some[0].size)
+    now, then = (np.ascontiguousarray(picture[::_SAMPLED, ::_SAMPLED]) for picture in (grey, before))
+    return bool(cv2.norm(now, then, cv2.NORM_L1) < _SAME * now.size)
 
 
 def _spacing(shape: tuple[int, ...], count: int) -> float:
