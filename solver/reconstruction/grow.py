@@ -45,6 +45,7 @@ _GOOD_INLIERS = 0.85
 _DRIFTED_GROWTH = 1.08
 # what is posed anew once all has been adjusted
 _FAIR_INLIERS = 0.7
+_CLOSE_PX = 1.5
 # beyond a break nothing else speaks for a pose; how many frames to try
 _JUMP_INLIERS = 0.5
 _JUMP_TRIES = 12
@@ -129,7 +130,7 @@ def posed_anew(model: Model) -> Model:
     Where a path closes, a frame may have been posed between what it saw before and what drifted until then.
     """
     model = replace(model, usable=np.ones_like(model.usable))
-    _, share = _inliers(model, model.rows(model.posed))
+    _, share = _inliers(model, model.rows(model.posed), _CLOSE_PX)
     bad = model.posed & (share < _FAIR_INLIERS)
     good = np.flatnonzero(model.posed & ~bad)
     if bad.sum() > len(good):
@@ -139,7 +140,7 @@ def posed_anew(model: Model) -> Model:
         found = _turned(model, frame, edge) if model.nodal else _ransac(model, frame, _JUMP_INLIERS)
         if found is not None:
             only = np.arange(len(bad)) == frame
-            model = found if _inliers(found, found.rows(only))[1][frame] > share[frame] else model
+            model = found if _inliers(found, found.rows(only), _CLOSE_PX)[1][frame] > share[frame] else model
         elif share[frame] < _JUMP_INLIERS:
             posed = model.posed.copy()
             posed[frame] = False
@@ -230,10 +231,10 @@ def _posed(model: Model, frames: NDArray[np.int64], edge: int | None, anew: bool
     return with_velocity(model) if model.rolling else model
 
 
-def _inliers(model: Model, rows: NDArray[np.bool_]) -> tuple[Array, Array]:
+def _inliers(model: Model, rows: NDArray[np.bool_], limit_px: float = _INLIER_PX) -> tuple[Array, Array]:
     """How many observations of each frame (F,) lie near their points, and their share of all."""
     error, depth = model.errors_px(rows)
-    fits = (error < _INLIER_PX) & (depth > 0)
+    fits = (error < limit_px) & (depth > 0)
     at = model.tracks.frame[rows]
     inliers = np.bincount(at, weights=fits, minlength=len(model.posed))
     total = np.maximum(np.bincount(at, minlength=len(model.posed)), 1)
