@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
 from .again import View
@@ -26,7 +27,7 @@ _LEAST_TRACKS = 60
 _MOST_FRAMES = 24
 _LEAST_FRAMES = 4
 # so many are compared: more are thinned evenly, so that the cost stays linear in the length of the shot
-_MOST_COMPARED = 256
+_MOST_COMPARED = 128
 
 
 class Places:
@@ -79,8 +80,8 @@ def likeness(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return float(_correlation(_spectrum(a), _spectrum(b)).max())
 
 
-def _correlation(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> NDArray[np.float64]:
-    return np.asarray(np.fft.irfft2(a * b.conj(), axes=(-2, -1)), dtype=np.float64)
+def _correlation(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> NDArray[np.float32]:
+    return np.asarray(scipy.fft.irfft2(a * b.conj(), axes=(-2, -1)), dtype=np.float32)
 
 
 def _spectrum(grey: NDArray[np.uint8]) -> NDArray[np.complex64]:
@@ -95,6 +96,6 @@ def _spectrum(grey: NDArray[np.uint8]) -> NDArray[np.complex64]:
     fine = np.clip(fine, -2 * spread, 2 * spread)
     fine -= fine.mean()
     fine /= max(float(np.sqrt((fine**2).sum())), 1e-3)
-    padded = np.zeros((2 * _SIDE_PX, 2 * _SIDE_PX), np.float32)
+    padded = np.zeros((2 * size[1], 2 * size[0]), np.float32)
     padded[: size[1], : size[0]] = fine
-    return np.asarray(np.fft.rfft2(padded), dtype=np.complex64)
+    return np.asarray(scipy.fft.rfft2(padded), dtype=np.complex64)
