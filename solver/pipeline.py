@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from .conventions import DEFAULT_SENSOR_WIDTH_MM
 from .errors import DegenerateMotion, InputError, SceneCut, SolverError
 from .footage import Footage
+from .footage.matte import Matte, PartMatte
 from .footage.part import FootagePart
 from .known import KnownValues
 from .metadata import contradicted, contradiction, metadata_focal, with_focal
@@ -50,6 +51,8 @@ class SolveOptions:
         Numbers of the first and the last frame to solve; all others are left out, or stay as in `earlier`.
     earlier : Solve or None
         Of the whole shot; with it `frames` are solved again, and the rest stays.
+    matte : Matte or None
+        What to leave out of the pictures; indices are those of the whole footage.
     track : TrackOptions
     match : MatchOptions
         For stills, whose steps are too wide to follow.
@@ -59,6 +62,7 @@ class SolveOptions:
     known: KnownValues = field(default_factory=KnownValues)
     frames: tuple[int, int] | None = None
     earlier: Solve | None = None
+    matte: Matte | None = None
     track: TrackOptions = field(default_factory=TrackOptions)
     match: MatchOptions = field(default_factory=MatchOptions)
 
@@ -86,7 +90,10 @@ def solve(footage: Footage, options: SolveOptions | None = None, progress: Progr
     options = options or SolveOptions()
     progress = progress or Progress()
     if options.frames is not None:
-        footage = FootagePart(footage, *_extent(options, options.frames))
+        whole, footage = footage, FootagePart(footage, *_extent(options, options.frames))
+        if options.matte is not None:
+            start = int(np.searchsorted(whole.frame_numbers, footage.frame_numbers[0]))
+            options = replace(options, matte=PartMatte(options.matte, start))
     # thousands of small products: BLAS threads would wait for each other longer than they work
     with threadpool_limits(limits=1, user_api="blas"):
         return _solve(footage, options, progress)
@@ -206,7 +213,7 @@ def _tracks(footage: Footage, options: SolveOptions, progress: Progress) -> Trac
     # of two or three frames no track can be as long as it should
     track = replace(options.track, least_length=min(options.track.least_length, len(footage)))
     try:
-        return follow(footage.luminance(), len(footage), track, progress)
+        return follow(footage.luminance(), len(footage), track, progress, options.matte)
     except SceneCut as cut:
         after = int(np.searchsorted(footage.frame_numbers, cut.frame))
         if len(footage) > _MOST_STILLS or after > _MOST_FOLLOWED:
@@ -214,7 +221,7 @@ def _tracks(footage: Footage, options: SolveOptions, progress: Progress) -> Trac
         pictures = [frame.pixels for frame in footage.luminance(after - 1, after + 1)]
         if not pictures_overlap(*pictures):
             raise
-    return match_tracks(footage.luminance(), len(footage), options.match, progress)
+    return match_tracks(footage.luminance(), len(footage), options.match, progress, options.matte)
 
 
 class _Clock:

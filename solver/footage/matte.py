@@ -107,6 +107,25 @@ class PictureMatte(Matte):
         return np.asarray((plane > _LEVEL) == self._white_is_out)
 
 
+class PartMatte(Matte):
+    """The matte of footage of which only a part is looked at.
+
+    Parameters
+    ----------
+    whole : Matte
+        Of the whole footage.
+    start : int
+        Index in it of the part's first frame.
+    """
+
+    def __init__(self, whole: Matte, start: int) -> None:
+        self._whole = whole
+        self._start = start
+
+    def excluded(self, index: int, number: int) -> NDArray[np.bool_]:
+        return self._whole.excluded(self._start + index, number)
+
+
 class DrawnMatte(Matte):
     """A matte that a function draws, such as the polygons of a mask that an artist animated.
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TooFewTracks
+from ..footage.matte import Matte
 from ..progress import Progress
 from ..types import Tracks
 from .features import Features, find_features
@@ -67,7 +68,11 @@ class MatchOptions:
 
 
 def match_tracks(
-    frames: Iterable[LuminanceFrame], n_frames: int, options: MatchOptions, progress: Progress | None = None
+    frames: Iterable[LuminanceFrame],
+    n_frames: int,
+    options: MatchOptions,
+    progress: Progress | None = None,
+    matte: Matte | None = None,
 ) -> Tracks:
     """Tracks of all frames, each read once; only key points and descriptors are kept.
 
@@ -78,6 +83,8 @@ def match_tracks(
     n_frames : int
     options : MatchOptions
     progress : Progress or None
+    matte : Matte or None
+        Where it reaches into a key point's surroundings, the point is left out.
 
     Returns
     -------
@@ -92,7 +99,8 @@ def match_tracks(
     found: list[Features] = []
     size = (1, 1)
     for frame in frames:
-        found.append(find_features(frame.pixels, options.count, options.largest_side))
+        hidden = None if matte is None else matte.excluded(frame.index, frame.number)
+        found.append(find_features(frame.pixels, options.count, options.largest_side, hidden))
         size = (frame.pixels.shape[1], frame.pixels.shape[0])
         progress(0.5 * len(found) / max(n_frames, 1), "Finding key points")
     first, second, ambiguity = _all_matches(found, size, options, progress.part(0.5, 1.0))
