@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,14 +94,11 @@ def _opened(chosen: Matte | None, footage: Footage) -> SolverMatte | None:
 def _options(given: Told, settings: ShotSettings, matte: SolverMatte | None, earlier: Solve | None) -> SolveOptions:
     from ..solver.pipeline import SolveOptions
 
-    values: dict[str, Any] = {"sensor_width_mm": given.sensor_width_mm, "known": given.known}
-    if matte is not None:
-        values["matte"] = matte
-    if earlier is not None:
-        values |= {"earlier": earlier, "frames": settings.frames}
-    missing = set(values) - {field.name for field in fields(SolveOptions)}
-    if missing:
-        names = {"matte": "leave areas out by a matte", "earlier": "solve a range again", "frames": ""}
-        able = " or ".join(filter(None, (names[name] for name in sorted(missing))))
-        raise InputError(f"This version cannot {able} yet: solve without it.")
-    return SolveOptions(**values)
+    return SolveOptions(
+        sensor_width_mm=given.sensor_width_mm,
+        known=given.known,
+        matte=matte,
+        earlier=earlier,
+        # without an earlier solve the footage is the range already
+        frames=settings.frames if earlier is not None else None,
+    )
