@@ -23,30 +23,36 @@ METADATA = "metadata"
 _SHARE = 0.05
 # the equivalent focal length is rounded to a millimetre as well, and refers to the diagonal or to the width
 _EQUIVALENT_SHARE = 0.08
-_FULL_FRAME_DIAGONAL_MM = float(np.hypot(36.0, 24.0))
+# full frame, Super 35 and Micro Four Thirds lie within twice of this
+_ANY_SENSOR_SHARE = 0.3
+_FULL_FRAME_DIAGONAL_MM = 43.267
 # farther apart than so many of their deviations, metadata and picture contradict each other
 _DISAGREEMENT_SIGMAS = 3.0
 # a picture that tells less than this share of what the metadata tell contradicts nothing
 _LEAST_GAIN = 0.1
 
 
-def metadata_focal(shot: Shot, sensor_width_mm: float | None) -> Known | None:
+def metadata_focal(shot: Shot, sensor: tuple[float, str], any_sensor: bool = False) -> Known | None:
     """The focal length, pixels, that the metadata of a shot tell, or None.
 
     Parameters
     ----------
     shot : Shot
-    sensor_width_mm : float or None
-        Where it is known: without it a focal length in millimetres says nothing.
+    sensor : (float, str)
+        Its width, mm, and where that comes from: "given", "metadata" or "default".
+    any_sensor : bool
+        Whether a focal length in millimetres counts, with a deviation of 30 %, for a sensor of unknown width.
     """
     focal_mm, equivalent_mm = _number(shot, "focal_length_mm"), _number(shot, "focal_length_35mm")
-    if focal_mm is not None and sensor_width_mm is not None:
-        value = focal_mm / sensor_width_mm * shot.size[0]
-        return Known(value=value, deviation=_SHARE * value)
-    if equivalent_mm is not None:
+    known = sensor[1] != "default"
+    if equivalent_mm is not None and not (known and focal_mm is not None):
+        # the equivalent is that of the diagonal (CIPA DCG-001)
         value = equivalent_mm / _FULL_FRAME_DIAGONAL_MM * float(np.hypot(*shot.size))
         return Known(value=value, deviation=_EQUIVALENT_SHARE * value)
-    return None
+    if focal_mm is None or not (known or any_sensor):
+        return None
+    value = focal_mm / sensor[0] * shot.size[0]
+    return Known(value=value, deviation=(_SHARE if known else _ANY_SENSOR_SHARE) * value)
 
 
 def _number(shot: Shot, name: str) -> float | None:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from .conventions import DEFAULT_SENSOR_WIDTH_MM
@@ -161,6 +162,11 @@ def _solve_shot(shot: Shot, tracks: Tracks, options: SolveOptions, progress: Pro
         return _solve_whole(shot, tracks, options, progress, clock)
     if frames is None:
         raise ValueError("an earlier solve needs the frames to solve again")
+    if not np.array_equal(_within(shot, *frames), _within(earlier.shot, *frames)):
+        raise InputError(
+            f"The footage has other frames from {frames[0]} to {frames[1]} than when it was solved: solve the whole "
+            "shot again."
+        )
     known = known_around(earlier, frames_around(earlier, *frames), options.known)
     part = _reconstructed(shot, tracks, replace(options, known=known), progress, clock, earlier.kind)
     if earlier.kind == MOVING and part.scale_source != "poses":
@@ -171,12 +177,16 @@ def _solve_shot(shot: Shot, tracks: Tracks, options: SolveOptions, progress: Pro
     return spliced(earlier, part, *frames)
 
 
+def _within(shot: Shot, first: int, last: int) -> NDArray[np.int64]:
+    numbers = shot.frame_numbers
+    return np.asarray(numbers[(numbers >= first) & (numbers <= last)])
+
+
 def _solve_whole(shot: Shot, tracks: Tracks, options: SolveOptions, progress: Progress, clock: _Clock) -> Solve:
     """With what the metadata tell of the focal length; where that contradicts the picture, without it."""
-    known, (sensor, source) = options.known, _sensor(shot, options)
-    focal = None
+    known, focal = options.known, None
     if known.focal_px is None and not known.focal_px_by_frame:
-        focal = metadata_focal(shot, sensor if source != "default" else None)
+        focal = metadata_focal(shot, _sensor(shot, options))
     if focal is not None:
         try:
             solved = _reconstructed(

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from ..errors import LensUndetermined
 from ..footage import Footage
-from ..known import Known, KnownValues
+from ..known import KnownValues
 from ..lens import BrownConradyLens
+from ..metadata import METADATA, metadata_focal
 from ..progress import Progress
 from ..types import SOLVED, STATIC, WARNINGS, CameraPath, Points, Shot, Solve, SolveReport, Tracks
 from ..vanishing.edges import Edges, find_edges
@@ -28,11 +29,6 @@ from ..vanishing.mean_picture import mean_picture
 
 Array = NDArray[np.float64]
 
-# a nominal focal length is rounded, and footage is cropped and stabilised a little
-_METADATA_SHARE = 0.04
-# with a sensor that nobody named: full frame, Super 35 and Micro Four Thirds lie within twice of this
-_ANY_SENSOR_SHARE = 0.3
-_FULL_FRAME_DIAGONAL_MM = 43.267
 _DISAGREE_SIGMAS = 3.0
 # beyond these the focal length is reported as uncertain, and as worth nothing
 _WARN_FOCAL_SHARE = 0.06
@@ -106,30 +102,6 @@ def solve_static(
     return _solve(shot, model, focal, R, rotation_sd, up_sd, tracks, sensor, reasons, spent)
 
 
-def metadata_focal(shot: Shot, sensor: tuple[float, str]) -> Known | None:
-    """Focal length in pixels from what the headers say, with its deviation.
-
-    Parameters
-    ----------
-    shot : Shot
-    sensor : (float, str)
-        As for `solve_static`.
-    """
-    width, height = shot.size
-    equivalent, nominal = (shot.metadata.get(key) for key in ("focal_length_35mm", "focal_length_mm"))
-    if isinstance(nominal, (int, float)) and nominal > 0 and sensor[1] != "default":
-        value = float(nominal) * width / sensor[0]
-        return Known(value=value, deviation=_METADATA_SHARE * value)
-    if isinstance(equivalent, (int, float)) and equivalent > 0:
-        # the equivalent is that of the diagonal (CIPA DCG-001)
-        value = float(equivalent) * float(np.hypot(width, height)) / _FULL_FRAME_DIAGONAL_MM
-        return Known(value=value, deviation=_METADATA_SHARE * value)
-    if isinstance(nominal, (int, float)) and nominal > 0:
-        value = float(nominal) * width / sensor[0]
-        return Known(value=value, deviation=_ANY_SENSOR_SHARE * value)
-    return None
-
-
 def _known_lens(known: KnownValues, size: tuple[int, int]) -> KnownLens:
     k = None
     if any(value is not None for value in known.k):
@@ -172,7 +144,7 @@ def _focal(
         # a lens that zooms would not be static
         prior = next(iter(known.focal_px_by_frame.values()), None)
     if prior is None:
-        prior, source = metadata_focal(shot, sensor), "metadata"
+        prior, source = metadata_focal(shot, sensor, any_sensor=True), METADATA
     if prior is not None and prior.deviation > _NO_FOCAL_SHARE * prior.value:
         prior = None
     by_lines = None
@@ -187,7 +159,7 @@ def _focal(
     if prior is None:
         assert by_lines is not None
         return replace(by_lines, reasons=(*by_lines.reasons, *_uncertain(by_lines)))
-    stated = _Focal(value=prior.value, sd=prior.deviation, source="metadata" if source == "metadata" else "given")
+    stated = _Focal(value=prior.value, sd=prior.deviation, source="metadata" if source == METADATA else "given")
     if by_lines is not None:
         return _weighed(stated, by_lines)
     if stated.source == "given":

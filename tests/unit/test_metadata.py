@@ -14,6 +14,7 @@ from tests.known_scenes import FIRST, held, shifted_by, shot_of, solved, zoom_cu
 from tests.synthetic import FOCAL_PX, SIZE, Scene, aligned_path_error, make_scene
 
 SENSOR_MM = 36.0
+GIVEN, DEFAULT = (SENSOR_MM, "given"), (SENSOR_MM, "default")
 
 
 def lens(focal_px: float) -> dict[str, float]:
@@ -27,15 +28,17 @@ def dolly() -> Scene:
 
 def test_what_metadata_tell() -> None:
     scene = dolly()
-    focal = metadata_focal(shot_of(scene, lens(FOCAL_PX)), SENSOR_MM)
+    focal = metadata_focal(shot_of(scene, lens(FOCAL_PX)), GIVEN)
     assert focal is not None and focal.value == pytest.approx(FOCAL_PX) and focal.deviation == pytest.approx(45)
     # millimetres without a sensor say nothing; the equivalent of phones needs none
-    assert metadata_focal(shot_of(scene, {"focal_length_mm": 35.0}), None) is None
-    phone = metadata_focal(shot_of(scene, {"focal_length_mm": 5.1, "focal_length_35mm": 26.0}), None)
+    assert metadata_focal(shot_of(scene, {"focal_length_mm": 35.0}), DEFAULT) is None
+    guess = metadata_focal(shot_of(scene, {"focal_length_mm": 35.0}), DEFAULT, any_sensor=True)
+    assert guess is not None and guess.deviation == pytest.approx(0.3 * guess.value)
+    phone = metadata_focal(shot_of(scene, {"focal_length_mm": 5.1, "focal_length_35mm": 26.0}), DEFAULT)
     assert phone is not None and phone.value == pytest.approx(26 / 43.267 * np.hypot(*SIZE), rel=1e-4)
     assert 0.05 < phone.deviation / phone.value < 0.1
     for nonsense in ("35", -1.0, float("nan"), None):
-        assert metadata_focal(shot_of(scene, {"focal_length_mm": nonsense}), SENSOR_MM) is None
+        assert metadata_focal(shot_of(scene, {"focal_length_mm": nonsense}), GIVEN) is None
 
 
 def test_the_report_says_where_values_come_from() -> None:

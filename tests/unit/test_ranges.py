@@ -185,5 +185,8 @@ def test_which_frames_hold() -> None:
     still = replace(whole, path=replace(whole.path, t_cam_from_world=t))
     with pytest.raises(InputError, match="same scale"):
         frames_around(still, *FRAMES)
+    fewer = replace(whole.shot, frame_numbers=np.delete(whole.shot.frame_numbers, A + 2))
+    with pytest.raises(InputError, match="other frames from 1026 to 1045"):
+        solve_tracks(fewer, whole.tracks, SolveOptions(earlier=whole, frames=FRAMES))
     with pytest.raises(ValueError, match="needs the frames"):
         solve_tracks(whole.shot, whole.tracks, SolveOptions(earlier=whole))
