@@ -17,7 +17,7 @@ from .reconstruction.choose import parallax_deg
 from .reconstruction.finish import Finished
 from .reconstruction.model import Model
 from .reconstruction.zoom import filled
-from .types import MOVING, NODAL, SOLVED, WARNINGS, CameraPath, Points, Shot, Solve, SolveReport
+from .types import MOVING, NODAL, SOLVED, WARNINGS, BadRange, CameraPath, Points, Shot, Solve, SolveReport
 
 # beyond these the solve is reported as poor, and beyond the second as none
 _WARN_RMS_PX = 1.0
@@ -90,7 +90,9 @@ def made_solve(
         scale_source="none",
         readout=float(model.state.lens[READOUT]),
         readout_sd=float(found.lens[READOUT]) if model.rolling else 0.0,
-        report=replace(report, status=WARNINGS if reasons else SOLVED, reasons=reasons),
+        report=replace(
+            report, status=WARNINGS if reasons else SOLVED, reasons=reasons, bad_ranges=bad_ranges(shot, model.posed)
+        ),
     )
 
 
@@ -190,6 +192,25 @@ def _warnings(shot: Shot, model: Model, path: CameraPath, report: SolveReport) -
     if report.rms_px > _WARN_RMS_PX * max(1.0, shot.size[0] / 1000):
         reasons.append(f"The points miss their tracks by {report.rms_px:.1f} px: look at the overlay for what moves.")
     return tuple(reasons)
+
+
+def bad_ranges(shot: Shot, posed: NDArray[np.bool_]) -> tuple[BadRange, ...]:
+    """The frames whose camera is interpolated, by their numbers.
+
+    Parameters
+    ----------
+    shot : Shot
+    posed : ndarray of bool, shape (F,)
+        Of the frames that exist.
+    """
+    found: list[BadRange] = []
+    for numbers, reason in (
+        (shot.missing_frames, "The footage has no such frames; the camera is interpolated."),
+        (shot.frame_numbers[~posed], "Too little of the scene was found here; the camera is interpolated."),
+    ):
+        runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1) if len(numbers) else []
+        found += [BadRange(first=int(run[0]), last=int(run[-1]), reason=reason) for run in runs]
+    return tuple(sorted(found, key=lambda bad: bad.first))
 
 
 def _frames(numbers: NDArray[np.int64], one: str, many: str) -> str:

@@ -205,7 +205,7 @@ def make_scene(
     point, frame = point[keep], frame[keep]
 
     true_xy = xy[frame, point]
-    error = noise_px * _noise(track, correlation, rng)
+    error = noise_px * correlated_noise(track, correlation, rng)
     outlier = rng.uniform(size=len(track)) < outlier_share
     error[outlier] += rng.uniform(-40, 40, (int(outlier.sum()), 2))
     return Scene(
@@ -226,7 +226,7 @@ def make_scene(
     )
 
 
-def _noise(track: NDArray[np.int64], correlation: float, rng: np.random.Generator) -> Array:
+def correlated_noise(track: NDArray[np.int64], correlation: float, rng: np.random.Generator) -> Array:
     """Gaussian noise (N, 2) of deviation 1 whose rows of one track follow each other with `correlation`."""
     out = rng.standard_normal((len(track), 2))
     if correlation:

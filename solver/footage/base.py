@@ -16,10 +16,12 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..errors import InputError
 
 AHEAD = 2  # decoded frames that may wait for the reader; one more may be in the decoder's hands
 
@@ -136,6 +138,32 @@ class Footage(ABC):
             raise IndexError(f"frames {wanted[0]} to {wanted[-1]} do not lie in a clip of {len(self)} frames")
         return self._decode_colour(wanted)
 
+    def levels(self, start: int = 0) -> Generator[NDArray[np.float32]]:
+        """Decode the brightness as it is stored, from frame `start` on, a little ahead of the reader.
+
+        Returns
+        -------
+        generator of float32 arrays of shape (H, W)
+            0 (black) to 1 (white), of EXR and floating point TIFF the value itself: no exposure and no curve, as
+            mattes want to be read.
+        """
+        return _decode_ahead(self._decode_levels(start))
+
+    def alphas(self, start: int = 0) -> Generator[NDArray[np.float32]]:
+        """Decode the alpha channel, from frame `start` on, a little ahead of the reader.
+
+        Returns
+        -------
+        generator of float32 arrays of shape (H, W)
+            0 (transparent) to 1 (opaque).
+
+        Raises
+        ------
+        InputError
+            Where there is no alpha channel, or a frame cannot be read: at once or from the iterator.
+        """
+        return _decode_ahead(self._decode_alphas(start))
+
     def frame_metadata(self, index: int) -> dict[str, object]:
         """Return what frame `index` itself says, with the names of `metadata`; the clip's own for a video."""
         if not 0 <= index < len(self):
@@ -146,15 +174,33 @@ class Footage(ABC):
     def _decode(self, start: int, stop: int) -> Generator[Frame]:
         """Yield the frames of a valid range; runs in the background thread."""
 
+    def _decode_levels(self, start: int) -> Generator[NDArray[np.float32]]:
+        """Yield the stored brightness from a valid index on; runs in the background thread."""
+        for frame in self._decode(start, len(self)):
+            yield frame.pixels * np.float32(1 / 255)
+
+    def _decode_alphas(self, start: int) -> Generator[NDArray[np.float32]]:
+        """Yield the alpha channel from a valid index on; runs in the background thread."""
+        del start
+        raise no_alpha(self.path)
+
     @abstractmethod
     def _decode_colour(self, indices: list[int]) -> Iterator[NDArray[np.uint8]]:
         """Yield the RGB pictures of valid, rising indices."""
 
 
+def no_alpha(path: Path) -> InputError:
+    """The sentence for footage that was to bring its own matte."""
+    return InputError(
+        f"{path} has no alpha channel: choose a matte of its own, or export the footage with its alpha channel."
+    )
+
+
 _END = object()
+_Item = TypeVar("_Item")
 
 
-def _decode_ahead(frames: Generator[Frame]) -> Generator[Frame]:
+def _decode_ahead(frames: Generator[_Item]) -> Generator[_Item]:
     """Run a generator in a thread, `AHEAD` items in front of the reader; pass on its end or its exception."""
     waiting: queue.Queue[object] = queue.Queue(maxsize=AHEAD)
     stopped = threading.Event()

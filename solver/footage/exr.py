@@ -19,6 +19,7 @@ import OpenEXR
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .base import no_alpha
 from .camera_names import rename_attributes
 from .colour import display_encode, exposure_for, luminance_of, make_usable
 from .exr_header import PIXEL_BITS, UINT, BadExr, ExrChannel, ExrPart, read_parts
@@ -29,6 +30,7 @@ SUFFIXES = frozenset({".exr"})
 _COLOURS = (("r", "g", "b"), ("red", "green", "blue"))
 _GREYS = ("y", "l", "luminance", "grey", "gray")
 _MAIN_LAYERS = ("", "rgba", "rgb", "combined", "beauty", "image", "color", "colour")
+_ALPHA = ("a", "alpha", "mask", "matte")
 _NO_PICTURE = ("a", "alpha", "z", "zback", "depth", "ry", "by", "ar", "ag", "ab", "id", "mask", "u", "v")
 
 
@@ -75,6 +77,27 @@ class ExrReader:
         encoded = [display_encode(make_usable(channel), exposure) for channel in channels]
         return np.rint(np.dstack(encoded if len(encoded) == 3 else encoded * 3)).astype(np.uint8)
 
+    def level(self, path: Path) -> NDArray[np.float32]:
+        """Decode a frame's luminance as it is stored, or its alpha where it holds nothing else; raises InputError."""
+        if _has_picture(_read_parts(path)):
+            return _luminance(_read_channels(path))
+        return self.alpha(path)
+
+    def alpha(self, path: Path) -> NDArray[np.float32]:
+        """Decode a frame's alpha channel to (H, W) float32, opaque 1; raises InputError where it has none."""
+        parts = _read_parts(path)
+        found = [
+            (len(channel.name), index, channel.name)
+            for index, part in enumerate(parts)
+            if not part.is_deep
+            for channel in part.channels
+            if channel.name.rpartition(".")[2].lower() in _ALPHA and channel.pixel_type != UINT
+        ]
+        if not found:
+            raise no_alpha(path)
+        _, index, name = min(found)  # the picture's own has no layer before its name
+        return make_usable(_read_stored(path, parts, index, (name,))[0].copy())
+
     def _exposure_from(self, linear: NDArray[np.float32], path: Path) -> float:
         if self._exposure is None:
             self._exposure = exposure_for(linear if path == self._first else _luminance(_read_channels(self._first)))
@@ -94,12 +117,23 @@ def _read_parts(path: Path) -> list[ExrPart]:
         raise damaged(path, str(error)) from error
 
 
+def _has_picture(parts: list[ExrPart]) -> bool:
+    return bool(_choices(parts))
+
+
+def _choices(parts: list[ExrPart]) -> list[tuple[int, int, tuple[str, ...]]]:
+    """What could be the picture: rank, part and channels."""
+    return [
+        (rank, index, names)
+        for index, part in enumerate(parts)
+        if not part.is_deep
+        for rank, names in _pictures(part.channels)
+    ]
+
+
 def _find_picture(path: Path, parts: list[ExrPart]) -> tuple[int, tuple[str, ...]]:
     """Choose part and channels; three names for colour, one for luminance."""
-    choices = []
-    for index, part in enumerate(parts):
-        if not part.is_deep:
-            choices += [(rank, index, names) for rank, names in _pictures(part.channels)]
+    choices = _choices(parts)
     if not choices:
         what = "deep data" if any(part.is_deep for part in parts) else "no colour or luminance"
         held = ", ".join(channel.name for part in parts for channel in part.channels[:8])
@@ -134,7 +168,11 @@ def _pictures(channels: tuple[ExrChannel, ...]) -> list[tuple[int, tuple[str, ..
 def _read_channels(path: Path) -> list[NDArray[np.float32]]:
     """Read the picture's channels, linear, placed in the display window: three of (H, W), or one."""
     parts = _read_parts(path)
-    index, names = _find_picture(path, parts)
+    return _read_stored(path, parts, *_find_picture(path, parts))
+
+
+def _read_stored(path: Path, parts: list[ExrPart], index: int, names: tuple[str, ...]) -> list[NDArray[np.float32]]:
+    """Read some channels of a part, placed in the display window."""
     try:
         with OpenEXR.File(str(path), separate_channels=True) as file:
             stored = file.parts[index].channels

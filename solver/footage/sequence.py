@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +36,10 @@ class FrameReader(Protocol):
     def luminance(self, path: Path) -> NDArray[np.uint8] | NDArray[np.float32]: ...
 
     def rgb(self, path: Path) -> NDArray[np.uint8]: ...
+
+    def level(self, path: Path) -> NDArray[np.float32]: ...
+
+    def alpha(self, path: Path) -> NDArray[np.float32]: ...
 
 
 class SequenceFootage(Footage):
@@ -89,6 +93,18 @@ class SequenceFootage(Footage):
             self._check_size(self._files[index], (pixels.shape[1], pixels.shape[0]))
             number = int(self.frame_numbers[index])
             yield Frame(index=index, number=number, time=(number - first) / self.frame_rate, pixels=pixels)
+
+    def _decode_levels(self, start: int) -> Generator[NDArray[np.float32]]:
+        return self._decode_planes(self._reader.level, start)
+
+    def _decode_alphas(self, start: int) -> Generator[NDArray[np.float32]]:
+        return self._decode_planes(self._reader.alpha, start)
+
+    def _decode_planes(self, read: Callable[[Path], NDArray[np.float32]], start: int) -> Generator[NDArray[np.float32]]:
+        for file in self._files[start:]:
+            pixels = read(file)
+            self._check_size(file, (pixels.shape[1], pixels.shape[0]))
+            yield pixels
 
     def _decode_colour(self, indices: list[int]) -> Iterator[NDArray[np.uint8]]:
         for index in indices:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .base import no_alpha
 from .colour import display_encode, exposure_for, luminance_of, make_usable
 from .exif import read_tags
 from .luma import luminance_of_frame, rgb_of_frame
@@ -125,6 +126,23 @@ class StillReader:
         colour = np.dstack([stored] * 3) if stored.ndim == 2 else stored[..., 2::-1]
         linear = make_usable(np.ascontiguousarray(colour, dtype=np.float32))
         return np.rint(display_encode(linear, self._exposure_from(stored, path))).astype(np.uint8)
+
+    def level(self, path: Path) -> NDArray[np.float32]:
+        """Decode a frame's stored brightness to (H, W) float32, white 1, without exposure; raises InputError."""
+        data = _checked(path)
+        if _is_linear(data):
+            return _linear_luminance(_decode(path, data, cv2.IMREAD_UNCHANGED))
+        return np.asarray(self.luminance(path) * np.float32(1 / 255), dtype=np.float32)
+
+    def alpha(self, path: Path) -> NDArray[np.float32]:
+        """Decode a frame's alpha channel to (H, W) float32, opaque 1; raises InputError where it has none."""
+        stored = _decode(path, _checked(path), cv2.IMREAD_UNCHANGED)
+        if stored.ndim != 3 or stored.shape[2] != 4:
+            raise no_alpha(path)
+        plane = np.ascontiguousarray(stored[..., 3])
+        if plane.dtype.kind == "f":
+            return make_usable(plane.astype(np.float32))
+        return np.asarray(plane * np.float32(1 / np.iinfo(plane.dtype).max), dtype=np.float32)
 
     def _exposure_from(self, stored: NDArray, path: Path) -> float:
         if self._exposure is None:

@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .base import Footage, Frame
+from .base import Footage, Frame, no_alpha
 from .camera_names import rename_attributes
 from .luma import luminance_of_frame, rgb_of_frame, rotate
 from .video_index import read_index, scan_packets
@@ -105,6 +105,13 @@ class VideoFootage(Footage):
             time = index / self.frame_rate if decoded.time is None else decoded.time - self._first_time
             pixels = rotate(luminance_of_frame(decoded), self._turns)
             yield Frame(index=index, number=index + 1, time=float(time), pixels=pixels)
+
+    def _decode_alphas(self, start: int) -> Generator[NDArray[np.float32]]:
+        for _, decoded in self._numbered(start, len(self)):
+            if not any(component.is_alpha for component in decoded.format.components):
+                raise no_alpha(self.path)
+            rgba = decoded.reformat(format="rgba").to_ndarray()
+            yield rotate(rgba[..., 3] * np.float32(1 / 255), self._turns)
 
     def _decode_colour(self, indices: list[int]) -> Iterator[NDArray[np.uint8]]:
         wanted = set(indices)

@@ -69,16 +69,37 @@ def homography_residual(pair: Pair) -> float:
     H, _ = cv2.findHomography(pair.xy_first, pair.xy_second, cv2.USAC_MAGSAC, _RANSAC_PX, maxIters=500)
     if H is None:
         return 0.0
-    try:
-        F, mask = cv2.findFundamentalMat(pair.xy_first, pair.xy_second, cv2.USAC_MAGSAC, _RANSAC_PX, 0.99, 500)
-    except cv2.error:  # an assertion of its own where all samples are degenerate
-        return 0.0
-    if F is None or mask.sum() < 8:
+    found = fundamental(pair.xy_first, pair.xy_second, _RANSAC_PX, 0.99, 500)
+    if found is None or found[1].sum() < 8:
         return 0.0
     mapped = cv2.perspectiveTransform(pair.xy_first[:, None], H)[:, 0]
     distance = np.sqrt(((mapped - pair.xy_second) ** 2).sum(axis=1))
     # the tracks on the dominant plane fit by construction; those beside it show the parallax
-    return float(np.percentile(distance[mask.ravel() > 0], 75))
+    return float(np.percentile(distance[found[1]], 75))
+
+
+def fundamental(
+    first: Array, second: Array, threshold_px: float, confidence: float, most_samples: int
+) -> tuple[Array, NDArray[np.bool_]] | None:
+    """Epipolar geometry F, as in x_b^T F x_a = 0, that most of some matches (K, 2) share, or None.
+
+    Returns
+    -------
+    F : ndarray of shape (3, 3)
+    inlier : ndarray of bool, shape (K,)
+
+    References
+    ----------
+    Barath et al., MAGSAC++, a fast, reliable and accurate robust estimator (2020).
+    """
+    try:
+        F, mask = cv2.findFundamentalMat(first, second, cv2.USAC_MAGSAC, threshold_px, confidence, most_samples)
+    except cv2.error:
+        # OpenCV 4.11 fails an assertion on a model that its own polishing has emptied: none that fits
+        return None
+    if F is None or F.shape != (3, 3):
+        return None
+    return F, mask.ravel() > 0
 
 
 def relative_pose(first: Array, second: Array, threshold: float) -> tuple[Array, Array, NDArray[np.bool_]] | None:

@@ -32,7 +32,7 @@ from ..bundle.residuals import (
 )
 from ..geometry.resect import POSE, TURN, refine_poses
 from ..progress import Progress
-from .grow import WIDE_CORNER_SD, keyframes
+from .grow import WIDE_CORNER_SD, keyframes, posed_anew
 from .model import Model, adjust_frames, in_full, least_views, place_points, sub_problem, whitening_of
 from .seed import corner_prior, lens_sd
 from .shutter import with_velocity, without_readout
@@ -138,6 +138,8 @@ def finish(model: Model, progress: Progress, iterations: int | None = None) -> F
         if model.zooms and not last:
             model = replace(model, zoom_sd=estimated_sd(model.times[model.posed], model.state.zoom[model.posed]))
         if not last:
+            model = posed_anew(model)
+            frames &= model.posed
             model = _reject(model, _REJECT_SIGMAS)
         rounds, done = rounds[1:], done + 1
         if not result.converged and limit < _ITERATIONS:

@@ -19,6 +19,7 @@ from ..bundle.adjust import BundleOptions
 from ..bundle.priors import Priors
 from ..bundle.residuals import FOCAL, K1, K2, READOUT, Array
 from ..geometry.resect import POSE, TURN, ZOOM, refine_poses
+from ..geometry.two_view import relative_turn
 from ..progress import Progress
 from .model import Model, adjust_frames, least_views, place_points
 from .seed import CORNER_DISTORTION_SD, corner_prior, lens_sd
@@ -42,6 +43,12 @@ _LEAST_INLIERS = 0.35
 # where fewer of a frame's points fit the poses have drifted; the next adjustment then comes after a growth of so much
 _GOOD_INLIERS = 0.85
 _DRIFTED_GROWTH = 1.08
+# what is posed anew once all has been adjusted
+_FAIR_INLIERS = 0.7
+_CLOSE_PX = 1.5
+# beyond a break nothing else speaks for a pose; how many frames to try
+_JUMP_INLIERS = 0.5
+_JUMP_TRIES = 12
 # how far the logarithm of the focal length may leave its extrapolation over a few frames
 _ZOOM_STEP_SD = 0.05
 
@@ -59,8 +66,19 @@ def grow(model: Model, progress: Progress | None = None) -> Model:
     -------
     Model
     """
-    n = model.tracks.n_frames
     model = adjust_keyframes(_fill(model))
+    while True:
+        model = _grown(model, progress)
+        beyond = _jumped(model)
+        if beyond is None:
+            break
+        model = beyond
+    return model if model.posed.all() else _fill(model)
+
+
+def _grown(model: Model, progress: Progress | None) -> Model:
+    """Pose frame after frame on both sides until one fails on each."""
+    n = model.tracks.n_frames
     adjusted_at, just_adjusted = int(model.posed.sum()), True
     while not model.posed.all():
         before = model.posed
@@ -86,6 +104,47 @@ def grow(model: Model, progress: Progress | None = None) -> Model:
             adjusted_at = count
         if progress is not None:
             progress(count / n, "Solving")
+    return model
+
+
+def _jumped(model: Model) -> Model | None:
+    """Pose the nearest frame beyond those that cannot be posed (black, covered, blurred), or None."""
+    posed = np.flatnonzero(model.posed)
+    seen = np.bincount(model.tracks.frame[model.rows(~model.posed)], minlength=len(model.posed)) >= _LEAST_POINTS
+    for side, edge in ((1, int(posed[-1])), (-1, int(posed[0]))):
+        for frame in (edge + side * np.flatnonzero(seen[edge::side]))[:_JUMP_TRIES]:
+            zoom = model.state.zoom.copy()
+            zoom[frame] = zoom[edge]
+            tried = replace(model, state=replace(model.state, zoom=zoom))
+            found = _turned(tried, int(frame), edge) if model.nodal else _ransac(tried, int(frame), _JUMP_INLIERS)
+            if found is not None:
+                mask = model.posed.copy()
+                mask[frame] = True
+                return replace(found, posed=mask)
+    return None
+
+
+def posed_anew(model: Model) -> Model:
+    """Frames that most of their points do not fit, posed from nothing but their points; or posed no longer.
+
+    Where a path closes, a frame may have been posed between what it saw before and what drifted until then.
+    """
+    model = replace(model, usable=np.ones_like(model.usable))
+    _, share = _inliers(model, model.rows(model.posed), _CLOSE_PX)
+    bad = model.posed & (share < _FAIR_INLIERS)
+    good = np.flatnonzero(model.posed & ~bad)
+    if bad.sum() > len(good):
+        return model
+    for frame in np.flatnonzero(bad).tolist():
+        edge = int(good[np.abs(good - frame).argmin()])
+        found = _turned(model, frame, edge) if model.nodal else _ransac(model, frame, _JUMP_INLIERS)
+        if found is not None:
+            only = np.arange(len(bad)) == frame
+            model = found if _inliers(found, found.rows(only), _CLOSE_PX)[1][frame] > share[frame] else model
+        elif share[frame] < _JUMP_INLIERS:
+            posed = model.posed.copy()
+            posed[frame] = False
+            model = replace(model, posed=posed)
     return model
 
 
@@ -172,20 +231,22 @@ def _posed(model: Model, frames: NDArray[np.int64], edge: int | None, anew: bool
     return with_velocity(model) if model.rolling else model
 
 
-def _inliers(model: Model, rows: NDArray[np.bool_]) -> tuple[Array, Array]:
+def _inliers(model: Model, rows: NDArray[np.bool_], limit_px: float = _INLIER_PX) -> tuple[Array, Array]:
     """How many observations of each frame (F,) lie near their points, and their share of all."""
     error, depth = model.errors_px(rows)
-    fits = (error < _INLIER_PX) & (depth > 0)
+    fits = (error < limit_px) & (depth > 0)
     at = model.tracks.frame[rows]
     inliers = np.bincount(at, weights=fits, minlength=len(model.posed))
     total = np.maximum(np.bincount(at, minlength=len(model.posed)), 1)
     return inliers.astype(np.float64), np.asarray(inliers / total)
 
 
-def _fit(model: Model, rows: NDArray[np.bool_], frames: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _fit(
+    model: Model, rows: NDArray[np.bool_], frames: NDArray[np.bool_], least_share: float = _LEAST_INLIERS
+) -> NDArray[np.bool_]:
     """Mask (F,) of the frames in which enough observations lie near their points."""
     inliers, share = _inliers(model, rows)
-    return np.asarray(frames & (inliers >= _LEAST_POINTS) & (share >= _LEAST_INLIERS))
+    return np.asarray(frames & (inliers >= _LEAST_POINTS) & (share >= least_share))
 
 
 def _worst_fit(model: Model, frames: NDArray[np.bool_]) -> float:
@@ -193,7 +254,7 @@ def _worst_fit(model: Model, frames: NDArray[np.bool_]) -> float:
     return float(_inliers(model, model.rows(frames))[1][frames].min())
 
 
-def _ransac(model: Model, frame: int) -> Model | None:
+def _ransac(model: Model, frame: int, least_share: float = _LEAST_INLIERS) -> Model | None:
     """Pose one frame from nothing but its points, or None."""
     mask = np.zeros(len(model.posed), dtype=bool)
     mask[frame] = True
@@ -220,7 +281,27 @@ def _ransac(model: Model, frame: int) -> Model | None:
     state = replace(model.state, R=R_all, t=t_all)
     tried = replace(model, state=state)
     tried = replace(tried, state=refine_poses(state, tried.observations(rows), np.array([frame])))
-    return tried if _fit(tried, rows, mask)[frame] else None
+    return tried if _fit(tried, rows, mask, least_share)[frame] else None
+
+
+def _turned(model: Model, frame: int, edge: int) -> Model | None:
+    """Turn one frame of a camera that only turns from nothing but its points, or None."""
+    mask = np.zeros(len(model.posed), dtype=bool)
+    mask[frame] = True
+    rows = model.rows(mask)
+    ahead = model.state.X[model.tracks.track[rows], :3] @ model.state.R[edge].T
+    front = ahead[:, 2] > 0
+    if front.sum() < _LEAST_POINTS:
+        return None
+    at_edge = ahead[front, :2] / ahead[front, 2:]
+    found = relative_turn(at_edge, model.rays(rows)[front], _INLIER_PX / float(model.state.focal_px[edge]))
+    if found is None:
+        return None
+    R_all = model.state.R.copy()
+    R_all[frame] = found[0] @ model.state.R[edge]
+    tried = replace(model, state=replace(model.state, R=R_all))
+    tried = replace(tried, state=refine_poses(tried.state, tried.observations(rows), np.array([frame]), free=TURN))
+    return tried if _fit(tried, rows, mask, _JUMP_INLIERS)[frame] else None
 
 
 def _place_new(model: Model) -> Model:

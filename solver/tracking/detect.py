@@ -38,7 +38,15 @@ def picture_area(pixels: NDArray[np.generic]) -> Area:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def detect(picture: Array32, occupied: Array32, count: int, spacing: float, area: Area, margin: int) -> Array32:
+def detect(
+    picture: Array32,
+    occupied: Array32,
+    count: int,
+    spacing: float,
+    area: Area,
+    margin: int,
+    hidden: NDArray[np.bool_] | None = None,
+) -> Array32:
     """Corners of a smoothed picture, best first.
 
     Parameters
@@ -54,6 +62,8 @@ def detect(picture: Array32, occupied: Array32, count: int, spacing: float, area
         Where to look.
     margin : int
         Distance from the area's border, pixels.
+    hidden : ndarray of bool, shape (H, W), or None
+        Where to find none.
 
     Returns
     -------
@@ -71,6 +81,8 @@ def detect(picture: Array32, occupied: Array32, count: int, spacing: float, area
     left, top, right, bottom = area
     allowed = np.zeros((height, width), np.uint8)
     allowed[top + margin : max(bottom - margin, 0), left + margin : max(right - margin, 0)] = 1
+    if hidden is not None:
+        allowed[hidden] = 0
     for x, y in np.rint(occupied).astype(int):
         cv2.circle(allowed, (int(x), int(y)), max(1, int(spacing * 0.7)), 0, -1)
     strength = strength * allowed

@@ -7,6 +7,7 @@ know to improve object retrieval, 2012).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,8 @@ _CONTRAST = 0.02
 _EDGE = 10.0
 # cells across the picture's larger side in which points compete
 _CELLS = 16
+# the descriptor's window, which fades towards its rim, over a key point's size (twice its deviation)
+_REACH_SIZES = 2.0
 # RootSIFT has elements from 0 to 1, few of them above a half: this fits them into a byte
 _BYTE_SCALE = 512.0
 
@@ -57,7 +60,9 @@ class Features:
         )
 
 
-def find_features(pixels: NDArray[np.generic], count: int, largest_side: int) -> Features:
+def find_features(
+    pixels: NDArray[np.generic], count: int, largest_side: int, hidden: NDArray[np.bool_] | None = None
+) -> Features:
     """Key points of a picture.
 
     Parameters
@@ -67,6 +72,8 @@ def find_features(pixels: NDArray[np.generic], count: int, largest_side: int) ->
         The most to keep.
     largest_side : int
         Larger pictures are reduced to this before the search, pixels.
+    hidden : ndarray of bool, shape (H, W), or None
+        Where to find none: a point whose surroundings (as wide as its patch) reach into it is left out.
 
     Returns
     -------
@@ -75,6 +82,8 @@ def find_features(pixels: NDArray[np.generic], count: int, largest_side: int) ->
     picture, factor = _reduced(pixels, largest_side)
     sift = cv2.SIFT.create(contrastThreshold=_CONTRAST, edgeThreshold=_EDGE, enable_precise_upscale=True)
     found = sift.detect(picture, None)
+    if hidden is not None:
+        found = _in_sight(found, hidden, factor)
     if not found:
         return Features(
             xy=np.empty((0, 2)),
@@ -99,6 +108,21 @@ def find_features(pixels: NDArray[np.generic], count: int, largest_side: int) ->
         descriptors=_packed(described),
         point=point[kept],
     )
+
+
+def _in_sight(
+    found: Sequence[cv2.KeyPoint], hidden: NDArray[np.bool_], factor: NDArray[np.float64]
+) -> list[cv2.KeyPoint]:
+    """The key points whose surroundings, as far as their gradient counts, are not hidden."""
+    distance = cv2.distanceTransform((~hidden).astype(np.uint8), cv2.DIST_L2, 3)
+    height, width = hidden.shape
+    kept = []
+    for key in found:
+        x, y = (np.array(key.pt) + OPENCV_OFFSET_PX) * factor
+        free = distance[min(max(int(y), 0), height - 1), min(max(int(x), 0), width - 1)]
+        if free > _REACH_SIZES * key.size * factor.max():
+            kept.append(key)
+    return kept
 
 
 def _reduced(pixels: NDArray[np.generic], largest_side: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

@@ -18,11 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..conventions import OPENCV_OFFSET_PX
-from ..errors import SceneCut, TooFewTracks
+from ..errors import TooFewTracks
+from ..footage.matte import Matte
 from ..progress import Progress
 from ..types import Tracks
+from .again import Found, Seen, View
 from .align import Array32, Templates, align, make_patch, make_templates, sample_warped, smooth
 from .detect import Area, detect, joined_area, picture_area
+from .light import in_the_light_of
+from .rejoin import Memory
 from .settle import Rows, Settled, joined, settle
 
 
@@ -83,15 +87,24 @@ class LuminanceFrame(Protocol):
 _DETECTION_SMOOTHING_PX = 0.8
 # the way back is known to half a pixel if the way there was right
 _BACKWARD_LEVELS = 1
-# a cut leaves next to none of many tracks
-_CUT_LEAST_TRACKS = 60
-_CUT_SHARE = 0.1
+# a frame that is missing doubles the step
+_GAP_LEVELS = 1
+# when fewer are found, the light may have changed: a flash, flicker, an exposure that jumps
+_FLICKER_SHARE = 0.7
+# mean difference, in grey levels, below which a frame is a copy of the one before; and every how manieth pixel counts:
+# a camera that stands still has grain of half a level or more
+_SAME = 0.15
+_SAMPLED = 3
 # how often the patches of ended tracks are let go, so that memory does not grow with the shot
 _SETTLE_FRAMES = 32
 
 
 def follow(
-    frames: Iterable[LuminanceFrame], n_frames: int, options: TrackOptions, progress: Progress | None = None
+    frames: Iterable[LuminanceFrame],
+    n_frames: int,
+    options: TrackOptions,
+    progress: Progress | None = None,
+    matte: Matte | None = None,
 ) -> Tracks:
     """Tracks of all frames, each read once.
 
@@ -102,20 +115,23 @@ def follow(
     n_frames : int
     options : TrackOptions
     progress : Progress or None
+    matte : Matte or None
+        What it excludes is not tracked, up to the radius of a patch around it.
 
     Returns
     -------
     Tracks
+        A track has a gap where it was lost and found again. Frames that show nothing of the scene have none.
 
     Raises
     ------
     SceneCut
-        If next to nothing of one frame is found in the next.
+        If next to nothing of one frame is found in the next, nor soon after.
     TooFewTracks
         If the first frame has hardly any texture.
     """
     with ThreadPoolExecutor(2) as pool:
-        follower = _Follower(options, pool)
+        follower = _Follower(options, n_frames, matte, pool)
         for frame in frames:
             follower.advance(frame)
             if progress is not None:
@@ -126,10 +142,13 @@ def follow(
 class _Follower:
     """The points that live, and what was observed of all."""
 
-    def __init__(self, options: TrackOptions, pool: Executor) -> None:
+    def __init__(self, options: TrackOptions, n_frames: int, matte: Matte | None, pool: Executor) -> None:
         self.options = options
         self.pool = pool
         self.patch = make_patch(options.patch_radius, options.patch_sigma)
+        self.memory = Memory(self.patch, options.iterations, n_frames, pool)
+        self.matte = matte
+        self.near_hidden: NDArray[np.bool_] | None = None
         self.position = np.empty((0, 2), np.float32)
         self.velocity = np.empty((0, 2), np.float32)
         self.warp = np.empty((0, 2, 2), np.float32)
@@ -139,6 +158,7 @@ class _Follower:
         self.number = 0
         self.area: Area | None = None
         self.n_tracks = 0
+        self.copy: list[bool] = []
         self.rows: list[Rows] = []
         self.settled: list[Settled] = []
 
@@ -147,26 +167,64 @@ class _Follower:
         grey = np.clip(np.rint(frame.pixels), 0, 255).astype(np.uint8, copy=False)
         picture = smooth(frame.pixels, options.smoothing_px)
         self.area = joined_area(self.area, picture_area(grey))
-        if self.grey is not None and len(self.position):
+        self.copy.append(self.grey is not None and _same(grey, self.grey))
+        seen = Seen(grey=grey, picture=picture, hidden=self._hide(frame), inside=self._inside)
+        n_before = len(self.position)
+        if self.grey is not None and n_before:
             self._follow(grey, picture, frame)
+        self._find_again(frame, seen, n_before)
         self.grey, self.number = grey, frame.number
         self._detect(picture, frame)
+        self.memory.remember(self._view(frame, seen), seen)
         if frame.index % _SETTLE_FRAMES == _SETTLE_FRAMES - 1:
             self._settle()
 
     def _follow(self, grey: NDArray[np.uint8], picture: Array32, frame: LuminanceFrame) -> None:
         options = self.options
+        before = self.position
+        gap = max(frame.number - self.number, 1)
+        found, keep = self._search(grey, gap)
+        if keep.mean() < _FLICKER_SHARE:
+            assert self.grey is not None
+            same_light = in_the_light_of(grey, self.grey)
+            if same_light is not None:
+                found_so, keep_so = self._search(same_light, gap)
+                if keep_so.sum() > keep.sum():
+                    found, keep = found_so, keep_so
+        self._keep(keep)
+        if not keep.any():
+            return
+        found = found[keep]
+        assert self.templates is not None
+        result = align(picture, self.templates, self.patch, found, self.warp, options.iterations, self.pool)
+        area = np.abs(np.linalg.det(result.warp))
+        good = (result.correlation > options.least_correlation) & (area > 0.1) & (area < 10)
+        good &= ((result.position - found) ** 2).sum(axis=1) < 3.0**2
+        good &= np.isfinite(result.position).all(axis=1)
+        if self.near_hidden is not None:
+            good[good] = self._inside(result.position[good])
+        if not self.copy[-1]:
+            self.velocity = (result.position - self.position) / np.float32(gap)
+        self.position, self.warp = result.position, result.warp
+        if self.memory.broken(len(before), int(good.sum())):
+            good[:] = False  # what seems to be left is left by chance
+        self._keep(good)
+        self._observe(frame, self.track, self.position, self.warp, result.values[good])
+
+    def _search(self, grey: NDArray[np.uint8], gap: int) -> tuple[Array32, NDArray[np.bool_]]:
+        """Where the points lie in the next picture, `gap` frames on, and a mask of those that are found there."""
+        options = self.options
         window = (options.window_px, options.window_px)
         criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)
         before = self.position
-        guess = before + self.velocity
+        guess = before + self.velocity * np.float32(gap)
         found, status, _ = cv2.calcOpticalFlowPyrLK(
             self.grey,
             grey,
             before,
             guess.copy(),
             winSize=window,
-            maxLevel=options.pyramid_levels,
+            maxLevel=options.pyramid_levels + (_GAP_LEVELS if gap > 1 else 0),
             criteria=criteria,
             flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         )
@@ -180,37 +238,74 @@ class _Follower:
             criteria=criteria,
             flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         )
-        margin = options.patch_radius
         keep = (status.ravel() > 0) & (status_back.ravel() > 0)
         keep &= ((back - before) ** 2).sum(axis=1) < options.forward_backward_px**2
-        assert self.area is not None
-        left, top, right, bottom = self.area
-        keep &= (found > (left + margin, top + margin)).all(axis=1)
-        keep &= (found < (right - 1 - margin, bottom - 1 - margin)).all(axis=1)
-        self._keep(keep)
-        if not keep.any():
-            self._check_cut(len(before), frame)
-            return
-        found = found[keep]
-        assert self.templates is not None
-        result = align(picture, self.templates, self.patch, found, self.warp, options.iterations, self.pool)
-        area = np.abs(np.linalg.det(result.warp))
-        good = (result.correlation > options.least_correlation) & (area > 0.1) & (area < 10)
-        good &= ((result.position - found) ** 2).sum(axis=1) < 3.0**2
-        good &= np.isfinite(result.position).all(axis=1)
-        self.velocity = result.position - self.position
-        self.position, self.warp = result.position, result.warp
-        self._keep(good)
-        self._check_cut(len(before), frame)
-        self._observe(frame, self.track, self.position, self.warp, result.values[good])
+        return found, keep & self._inside(found)
 
-    def _check_cut(self, n_before: int, frame: LuminanceFrame) -> None:
-        if n_before >= _CUT_LEAST_TRACKS and len(self.position) < _CUT_SHARE * n_before:
-            raise SceneCut(
-                f"The picture changes completely between frames {self.number} and {frame.number}: there is a cut "
-                "inside the shot. Solve what lies before and after it as shots of their own.",
-                frame.number,
-            )
+    def _hide(self, frame: LuminanceFrame) -> NDArray[np.bool_] | None:
+        """What the matte leaves out of this frame; and for `_inside`, that and what a patch reaches from there."""
+        if self.matte is None:
+            return None
+        hidden = self.matte.excluded(frame.index, frame.number)
+        near = cv2.dilate(hidden.astype(np.uint8), np.ones((self.patch.side, self.patch.side), np.uint8))
+        self.near_hidden = near.astype(bool)
+        return hidden
+
+    def _inside(self, position: Array32) -> NDArray[np.bool_]:
+        """Mask (N,) of OpenCV positions (N, 2) whose patch lies in the picture, and not in what the matte hides."""
+        assert self.area is not None
+        margin = self.options.patch_radius
+        left, top, right, bottom = self.area
+        inside = (position > (left + margin, top + margin)).all(axis=1)
+        inside &= (position < (right - 1 - margin, bottom - 1 - margin)).all(axis=1)
+        if self.near_hidden is not None:
+            x, y = np.rint(position[inside]).astype(int).T
+            inside[inside] = ~self.near_hidden[y, x]
+        return np.asarray(inside)
+
+    def _view(self, frame: LuminanceFrame, seen: Seen) -> View:
+        return View(
+            index=frame.index,
+            number=frame.number,
+            picture=seen.grey,
+            hidden=seen.hidden,
+            track=self.track,
+            position=self.position,
+            velocity=self.velocity,
+            warp=self.warp,
+        )
+
+    def _find_again(self, frame: LuminanceFrame, seen: Seen, n_before: int) -> None:
+        """Take up the tracks of earlier frames that are seen once more."""
+        found = self.memory.find(frame.index, frame.number, seen, self.track, n_before)
+        if found is None:
+            found = self.memory.returned(self._view(frame, seen), seen)
+        if found is not None and len(found.track):
+            self._take_up(found, frame, seen)
+
+    def _take_up(self, found: Found, frame: LuminanceFrame, seen: Seen) -> None:
+        velocity = self._velocity_near(found.position)
+        templates = self.memory.patches.templates(found.track)
+        if self.templates is not None and len(self.position):
+            # a younger track of the same place has done its part
+            spacing = _spacing(seen.picture.shape, self.options.count)
+            away = ((self.position[:, None] - found.position[None]) ** 2).sum(axis=2)
+            younger = self.track[:, None] > found.track[None]
+            self._keep(~(younger & (away < (0.5 * spacing) ** 2)).any(axis=1))
+            templates = self.templates.joined(templates)
+        self.templates = templates
+        self.position = np.concatenate([self.position, found.position])
+        self.velocity = np.concatenate([self.velocity, velocity])
+        self.warp = np.concatenate([self.warp, found.warp])
+        self.track = np.concatenate([self.track, found.track])
+        self._observe(frame, found.track, found.position, found.warp, found.values)
+
+    def _velocity_near(self, position: Array32) -> Array32:
+        """A track moves like its nearest neighbour."""
+        if not len(self.position):
+            return np.zeros_like(position)
+        nearest = ((position[:, None] - self.position[None]) ** 2).sum(axis=2).argmin(axis=1)
+        return self.velocity[nearest]
 
     def _observe(
         self, frame: LuminanceFrame, track: NDArray[np.int64], position: Array32, warp: Array32, values: Array32
@@ -232,29 +327,25 @@ class _Follower:
 
     def _detect(self, picture: Array32, frame: LuminanceFrame) -> None:
         options = self.options
-        height, width = picture.shape
         if len(self.position) > 0.9 * options.count or self.area is None:
             return
-        spacing = 0.6 * float(np.sqrt(height * width / options.count))
         new = detect(
             smooth(frame.pixels, _DETECTION_SMOOTHING_PX),
             self.position,
             options.count - len(self.position),
-            spacing,
+            _spacing(picture.shape, options.count),
             self.area,
             options.patch_radius + 2,
+            self.near_hidden,
         )
         if not len(new):
             return
         templates = make_templates(picture, new, self.patch)
+        self.memory.patches.add(picture, new)
         track = self.n_tracks + np.arange(len(new))
         self.n_tracks += len(new)
         self.templates = templates if self.templates is None else self.templates.joined(templates)
-        # a new track moves like its nearest neighbour
-        velocity = np.zeros_like(new)
-        if len(self.position):
-            nearest = ((new[:, None] - self.position[None]) ** 2).sum(axis=2).argmin(axis=1)
-            velocity = self.velocity[nearest]
+        velocity = self._velocity_near(new)
         self.position = np.concatenate([self.position, new])
         self.velocity = np.concatenate([self.velocity, velocity])
         self.warp = np.concatenate([self.warp, np.tile(np.eye(2, dtype=np.float32), (len(new), 1, 1))])
@@ -274,8 +365,14 @@ class _Follower:
         if len(done.track):
             self.settled.append(settle(done.sorted(), self.patch, self.options.least_correlation))
 
+    def _copies(self) -> NDArray[np.int64]:
+        """How often each frame's picture follows itself (F,): together they say as much as one of them."""
+        run = np.cumsum(~np.array(self.copy, dtype=bool))
+        return np.bincount(run)[run]
+
     def tracks(self, n_frames: int) -> Tracks:
         """All tracks of the shot."""
+        self.memory.finish()
         self._settle(everything=True)
         if not self.settled:
             raise TooFewTracks(
@@ -288,8 +385,10 @@ class _Follower:
         frame = np.concatenate([part.frame for part in self.settled])
         xy = np.concatenate([part.position for part in self.settled]) + OPENCV_OFFSET_PX
         covariance = np.concatenate([part.covariance for part in self.settled])
-        length = np.bincount(track)
-        keep = np.flatnonzero(length[track] >= self.options.least_length)
+        covariance *= self._copies()[frame][:, None, None]
+        known = ~self.memory.forgotten(track, frame)
+        length = np.bincount(track[known], minlength=track.max() + 1)
+        keep = np.flatnonzero(known & (length[track] >= self.options.least_length))
         keep = keep[np.lexsort((frame[keep], track[keep]))]
         return Tracks(
             track=np.unique(track[keep], return_inverse=True)[1].astype(np.int64),
@@ -298,3 +397,14 @@ class _Follower:
             covariance=covariance[keep],
             n_frames=n_frames,
         )
+
+
+def _same(grey: NDArray[np.uint8], before: NDArray[np.uint8]) -> bool:
+    """Whether a picture is the one before once more, but for its compression."""
+    now, then = (np.ascontiguousarray(picture[::_SAMPLED, ::_SAMPLED]) for picture in (grey, before))
+    return bool(cv2.norm(now, then, cv2.NORM_L1) < _SAME * now.size)
+
+
+def _spacing(shape: tuple[int, ...], count: int) -> float:
+    """Least distance between new points, pixels, when so many cover a picture (H, W)."""
+    return 0.6 * float(np.sqrt(shape[0] * shape[1] / count))

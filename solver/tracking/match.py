@@ -19,7 +19,7 @@ from ..types import Tracks
 from .features import Features, find_features
 from .follow import LuminanceFrame
 from .join import join
-from .pairs import Matches, match_descriptors, verify
+from .pairs import match_descriptors, match_pair
 
 # deviation of a key point's position: what the grid of pixels leaves, and a share of its scale, over which its extremum
 # is fitted; both measured against the epipolar lines of known cameras, where key points of 1 px scale lie 0.26 px off,
@@ -31,10 +31,6 @@ _PREVIEW_POINTS = 500
 _PREVIEW_MATCHES = 10
 # pictures that are compared for a return to a place seen before
 _LOOP_PICTURES = 100
-# of the picture's larger side, within which a match agrees with the epipolar geometry of straight rays: an unknown
-# distortion of 5 % bends them by about this
-_AGREEMENT = 0.003
-_LEAST_AGREEMENT_PX = 1.5
 _LEAST_TRACKS = 40
 _OVERLAP_POINTS = 2000
 _OVERLAP_SIDE_PX = 1024
@@ -159,12 +155,6 @@ def _may_overlap(a: Features, b: Features, ratio: float) -> bool:
     """Whether some of the strongest key points match: the rest is matched only then."""
     preview = match_descriptors(a.strongest(_PREVIEW_POINTS), b.strongest(_PREVIEW_POINTS), ratio)
     return len(preview.first) >= _PREVIEW_MATCHES
-
-
-def match_pair(a: Features, b: Features, size: tuple[int, int], ratio: float) -> Matches | None:
-    """Verified matches of two pictures of one size, or None when they show nothing in common."""
-    threshold = max(_LEAST_AGREEMENT_PX, _AGREEMENT * max(size))
-    return verify(match_descriptors(a, b, ratio), a, b, size, threshold)
 
 
 def pictures_overlap(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:

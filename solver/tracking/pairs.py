@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from ..geometry.two_view import fundamental
 from .features import Features
 
 Array = NDArray[np.float64]
@@ -26,6 +27,10 @@ _LOG10_CHANCE = -8.0
 _LEAST_MATCHES = 16
 _CONFIDENCE = 0.9999
 _MOST_SAMPLES = 5000
+# of the picture's larger side, within which a match agrees with the epipolar geometry of straight rays: an unknown
+# distortion of 5 % bends them by about this
+_AGREEMENT = 0.003
+_LEAST_AGREEMENT_PX = 1.5
 # a homography that fits this share of the agreement leaves the epipolar geometry open
 _FLAT_SHARE = 0.8
 
@@ -97,10 +102,10 @@ def verify(matches: Matches, a: Features, b: Features, size: tuple[int, int], th
     if len(matches.first) < _LEAST_MATCHES:
         return None
     xy_a, xy_b = a.xy[matches.first], b.xy[matches.second]
-    F, _ = cv2.findFundamentalMat(xy_a, xy_b, cv2.USAC_MAGSAC, threshold_px, _CONFIDENCE, _MOST_SAMPLES)
-    if F is None or F.shape != (3, 3):
+    found = fundamental(xy_a, xy_b, threshold_px, _CONFIDENCE, _MOST_SAMPLES)
+    if found is None:
         return None
-    agrees = epipolar_distance(F, xy_a, xy_b) < threshold_px
+    agrees = epipolar_distance(found[0], xy_a, xy_b) < threshold_px
     n_agree = int(agrees.sum())
     if n_agree < _LEAST_MATCHES or _log10_chance(len(agrees), n_agree, size, threshold_px) > _LOG10_CHANCE:
         return None
@@ -112,6 +117,12 @@ def verify(matches: Matches, a: Features, b: Features, size: tuple[int, int], th
             # but far from the plane's own motion agrees by chance
             agrees &= transfer < max(10 * threshold_px, 0.05 * max(size))
     return matches.select(agrees)
+
+
+def match_pair(a: Features, b: Features, size: tuple[int, int], ratio: float) -> Matches | None:
+    """Verified matches of two pictures of one size, or None when they show nothing in common."""
+    threshold = max(_LEAST_AGREEMENT_PX, _AGREEMENT * max(size))
+    return verify(match_descriptors(a, b, ratio), a, b, size, threshold)
 
 
 def epipolar_distance(F: Array, xy_a: Array, xy_b: Array) -> Array:
