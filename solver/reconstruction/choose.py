@@ -25,9 +25,9 @@ from .finish import Finished, finish, finishing_options, frame_deviations, rewei
 from .from_poses import seeded_by_poses
 from .grow import grow
 from .knowledge import knowing, located, may_zoom, must_zoom, told_to_move
-from .misfit import misfit, plain_noise, unknowns
+from .misfit import mean_misfit, misfit, plain_noise, unknowns
 from .model import Model, new_model, normalised, whitening_of
-from .moving import Motion, find_motion, leave_out, still_only, take_back
+from .moving import find_motion, leave_out, still_only, take_back
 from .seed import seed
 
 # added to each observation while the lens is rough: what distortion not yet known does to a patch's neighbours
@@ -44,15 +44,17 @@ _UNCERTAIN = 0.05
 _LEAST_KEPT = 0.75
 # a principal point so far from the middle, as a share of the picture's sides, is that of a crop or of a wrong solve
 _OFF_CENTRE = 0.06
-# below the first share of fitting observations, what moves by itself is sought; few moving tracks do not matter
+# above the first share of fitting observations, what moves by itself is left out only where the mean cost of the rest
+# falls to the second; few moving tracks do not matter
 _WELL_KEPT = 0.9
-_MOVING_SHARE = 0.02
+_MOVERS_GAIN = 0.85
+_MOVING_SHARE = 0.03
 # focal length over the picture's larger side: from 120 degrees to 3
 _POSSIBLE_FOCAL = (0.28, 20.0)
 # gain in cost for each unknown that a freer camera adds
 _GAIN = 2.0
 # iterations of one adjustment of a first attempt: more do not settle it
-_FIRST_ITERATIONS = 45
+_FIRST_ITERATIONS = 30
 
 
 def reconstruct(
@@ -92,16 +94,17 @@ def reconstruct(
         plain = replace(model, nodal=kind == NODAL, zooms=must_zoom(model))
         # the seed's own weights are those of the first frames only
         start = replace(seeded_by_poses(plain) or seed(plain, index), whitening=model.whitening)
-        start = located(grow(start, progress.part(0.05, 0.3)))
-        first = finish(start, progress.part(0.3, 0.5), _FIRST_ITERATIONS)
+        grown = located(grow(start, progress.part(0.05, 0.3)))
+        if kind is not None or _possible(grown):
+            first = finish(grown, progress.part(0.3, 0.5), _FIRST_ITERATIONS)
     except SolverError as failure:
         failures.append(failure)
     if kind is not None and first is None:
         raise failures[0]
     if first is None or (kind is None and _doubtful(first)):
-        motion = find_motion(tracks, size) if first is None or _kept(first) < _WELL_KEPT else None
-        second = _SecondLook(model, index, motion, progress.part(0.5, 1.0), failures)
-        first = second.best(first if first is not None and _possible(first) else None)
+        kept = 0.0 if first is None else _kept(first)
+        second = _SecondLook(model, index, kept, progress.part(0.5, 1.0), failures)
+        first = second.best(first if first is not None and _possible(first.model) else None)
     progress(1.0, "Adjusting all frames")
     return replace(first, model=normalised(first.model))
 
@@ -110,20 +113,18 @@ class _SecondLook:
     """Other kinds of cameras, from many starts, and why some of them failed."""
 
     def __init__(
-        self, model: Model, index: FrameIndex, motion: Motion | None, progress: Progress, failures: list[SolverError]
+        self, model: Model, index: FrameIndex, kept: float, progress: Progress, failures: list[SolverError]
     ) -> None:
+        self.model, self.index = model, index
+        self.kept = kept
         self.progress = progress
         self.failures = failures
-        self.reasons = () if motion is None else motion.reasons
-        if motion is not None and motion.moving_share > _MOVING_SHARE:
-            model = leave_out(model, motion.still)
-            index = FrameIndex(still_only(model.tracks, motion.still))
-        self.model, self.index = model, index
+        self.reasons: tuple[str, ...] = ()
 
     def best(self, first: Finished | None) -> Finished:
         """The best camera of all kinds, the first attempt among them."""
         zooms = must_zoom(self.model)
-        sketch = self._sketch(0.0, nodal=False, zooms=zooms)
+        sketch = self._without_movers(self._sketch(0.0, nodal=False, zooms=zooms))
         if sketch is None or _may_be_nodal(sketch.model):
             sketch = _plainer(self._sketch(0.2, nodal=True, zooms=zooms), sketch)
         if not zooms and may_zoom(self.model) and (sketch is None or _sketch_may_zoom(sketch)):
@@ -138,7 +139,7 @@ class _SecondLook:
             try:
                 model = take_back(filled_in(self.model, sketch))
                 found = finish(located(model), self.progress.part(0.6, 1.0))
-                if not _possible(found):
+                if not _possible(found.model):
                     raise DegenerateMotion(
                         "No lens that exists explains how the picture moves: too much of it moves by itself, or the "
                         "camera hardly moves. Use a shot in which the camera moves through a still scene."
@@ -153,6 +154,24 @@ class _SecondLook:
             raise degenerate[-1] if degenerate else self.failures[0]
         return replace(best, reasons=self.reasons)
 
+    def _without_movers(self, sketch: Sketch | None) -> Sketch | None:
+        """The sketch, or one without what moves by itself where that fits the rest much better."""
+        motion = find_motion(self.model.tracks, self.model.size)
+        if motion.moving_share < _MOVING_SHARE:
+            return sketch
+        whole = self.model, self.index
+        self.model = leave_out(self.model, motion.still)
+        self.index = FrameIndex(still_only(self.model.tracks, motion.still))
+        without = self._sketch(0.1, nodal=False, zooms=False)
+        if self.kept > _WELL_KEPT and sketch is not None and without is not None:
+            scale = min(plain_noise(sketch.model), plain_noise(without.model))
+            mean = [mean_misfit(one.model, scale) for one in (sketch, without)]
+            if mean[1] > _MOVERS_GAIN * mean[0]:
+                self.model, self.index = whole
+                return sketch
+        self.reasons = motion.reasons
+        return without
+
     def _sketch(self, begun: float, *, nodal: bool, zooms: bool) -> Sketch | None:
         model = replace(self.model, nodal=nodal, zooms=zooms)
         try:
@@ -162,9 +181,9 @@ class _SecondLook:
             return None
 
 
-def _possible(found: Finished) -> bool:
+def _possible(model: Model) -> bool:
     """Whether there are such lenses."""
-    share = found.model.state.focal_px / max(found.model.size)
+    share = model.state.focal_px[model.posed] / max(model.size)
     return bool(_POSSIBLE_FOCAL[0] < share.min() and share.max() < _POSSIBLE_FOCAL[1])
 
 
@@ -174,7 +193,7 @@ def _early_whitening(tracks: Tracks) -> np.ndarray:
 
 def _doubtful(found: Finished) -> bool:
     """Whether another start or another kind of camera may explain the tracks better."""
-    if not found.converged or not _possible(found) or _may_be_nodal(found.model):
+    if not found.converged or not _possible(found.model) or _may_be_nodal(found.model):
         return True
     model = found.model
     off_centre = np.abs(model.lens.principal_point / np.array(model.size) - 0.5).max()

@@ -28,7 +28,7 @@ _SKETCH_FRAMES = 16
 _SKETCH_TRACKS = 100
 _LEAST_LENGTH = 6
 # pairs of frames to start from; frames that are adjusted, how long, and with which of Cauchy's constants
-_PAIRS = 4
+_PAIRS = 3
 _KEYFRAMES = 16
 # tracks outlive a dozen frames; keyframes further apart would not share enough of them
 _LARGEST_SPACING = 4

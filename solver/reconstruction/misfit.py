@@ -38,6 +38,13 @@ def misfit(model: Model, scale: float) -> float:
     return robust_cost(np.sqrt(square)[:, None], _CAUCHY) + _MISSING_COST * float((still & ~rows).sum())
 
 
+def mean_misfit(model: Model, scale: float) -> float:
+    """`misfit` of an observation in the posed frames."""
+    still = model.still[model.tracks.track]
+    seen = int((still & model.posed[model.tracks.frame]).sum())
+    return (misfit(model, scale) - _MISSING_COST * float(still.sum() - seen)) / max(seen, 1)
+
+
 def unknowns(model: Model) -> float:
     """Number of the unknowns of a kind of camera, were all frames posed and all points placed."""
     poses, points = float(len(model.posed)), float(len(model.placed))

@@ -36,7 +36,7 @@ from .shutter import READOUT_SD
 # focal length over the picture's larger side: from a fisheye-like 100 degrees to a long lens of 10
 FOCAL_STARTS = (0.45, 0.65, 0.9, 1.25, 1.8, 2.6, 4.0)
 # by how much it may change over the first frames
-ZOOM_STARTS = (0.6, 0.8, 1.0, 1.25, 1.67)
+ZOOM_STARTS = (0.67, 1.0, 1.5)
 _LEAST_SHARED = 40
 _WINDOW_FRAMES = 6
 # adjustment of every start, and of the few that explain the tracks best by then
