@@ -162,7 +162,7 @@ class _SecondLook:
         whole = self.model, self.index
         self.model = leave_out(self.model, motion.still)
         self.index = FrameIndex(still_only(self.model.tracks, motion.still))
-        without = self._sketch(0.1, nodal=False, zooms=False)
+        without = self._sketch(0.1, nodal=False, zooms=must_zoom(self.model))
         if self.kept > _WELL_KEPT and sketch is not None and without is not None:
             scale = min(plain_noise(sketch.model), plain_noise(without.model))
             mean = [mean_misfit(one.model, scale) for one in (sketch, without)]
