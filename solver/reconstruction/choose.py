@@ -44,6 +44,7 @@ _OFF_CENTRE = 0.06
 # above the first share of fitting observations, what moves by itself is left out only where the mean cost of the rest
 # falls to the second; few moving tracks do not matter
 _WELL_KEPT = 0.9
+_FITS_PX = 4.0
 _MOVERS_GAIN = 0.85
 _MOVING_SHARE = 0.03
 # focal length over the picture's larger side: from 120 degrees to 3
@@ -75,17 +76,18 @@ def reconstruct(tracks: Tracks, size: tuple[int, int], times: np.ndarray, progre
         new_model(tracks, _early_whitening(tracks), size, float(max(size))), times=np.asarray(times, dtype=np.float64)
     )
     first: Finished | None = None
+    kept = 0.0
     failures: list[SolverError] = []
     try:
         # the seed's own weights are those of the first frames only
         start = replace(seed(model, index), whitening=model.whitening)
         grown = grow(start, progress.part(0.05, 0.3))
+        kept = _kept(grown)
         if _possible(grown):
             first = finish(grown, progress.part(0.3, 0.5), _FIRST_ITERATIONS)
     except SolverError as failure:
         failures.append(failure)
     if first is None or _doubtful(first):
-        kept = 0.0 if first is None else _kept(first)
         second = _SecondLook(model, index, kept, progress.part(0.5, 1.0), failures)
         first = second.best(first if first is not None and _possible(first.model) else None)
     progress(1.0, "Adjusting all frames")
@@ -179,7 +181,7 @@ def _doubtful(found: Finished) -> bool:
         return True
     model = found.model
     off_centre = np.abs(model.lens.principal_point / np.array(model.size) - 0.5).max()
-    if off_centre > _OFF_CENTRE or _kept(found) < _LEAST_KEPT:
+    if off_centre > _OFF_CENTRE or _kept(found.model) < _LEAST_KEPT:
         return True
     _, sd = frame_deviations(found.model, found.frames, found.options, probe_zoom=True)
     return float(np.median(sd.log_focal)) > _DOUBTFUL or _asks_for_zoom(sd)
@@ -190,10 +192,11 @@ def _may_be_nodal(model: Model) -> bool:
     return bool(parallax_px < _NODAL_PARALLAX * max(model.size))
 
 
-def _kept(found: Finished) -> float:
-    """Share of the observations in posed frames that the solve kept."""
-    model = found.model
-    return float(model.rows(model.posed).sum() / max(int(model.posed[model.tracks.frame].sum()), 1))
+def _kept(model: Model) -> float:
+    """Share of the observations in posed frames that fit."""
+    rows = model.rows(model.posed)
+    near = model.errors_px(rows)[0] < _FITS_PX
+    return float(near.sum() / max(int(model.posed[model.tracks.frame].sum()), 1))
 
 
 def _sketch_may_zoom(sketch: Sketch) -> bool:
