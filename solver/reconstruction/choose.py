@@ -47,6 +47,7 @@ _OFF_CENTRE = 0.06
 # above the first share of fitting observations, what moves by itself is left out only where the mean cost of the rest
 # falls to the second; few moving tracks do not matter
 _WELL_KEPT = 0.9
+_FITS_PX = 4.0
 _MOVERS_GAIN = 0.85
 _MOVING_SHARE = 0.03
 # focal length over the picture's larger side: from 120 degrees to 3
@@ -89,12 +90,14 @@ def reconstruct(
     )
     model = knowing(model, known or KnownValues())
     first: Finished | None = None
+    kept = 0.0
     failures: list[SolverError] = []
     try:
         plain = replace(model, nodal=kind == NODAL, zooms=must_zoom(model))
         # the seed's own weights are those of the first frames only
         start = replace(seeded_by_poses(plain) or seed(plain, index), whitening=model.whitening)
         grown = located(grow(start, progress.part(0.05, 0.3)))
+        kept = _kept(grown)
         if kind is not None or _possible(grown):
             first = finish(grown, progress.part(0.3, 0.5), _FIRST_ITERATIONS)
     except SolverError as failure:
@@ -102,7 +105,6 @@ def reconstruct(
     if kind is not None and first is None:
         raise failures[0]
     if first is None or (kind is None and _doubtful(first)):
-        kept = 0.0 if first is None else _kept(first)
         second = _SecondLook(model, index, kept, progress.part(0.5, 1.0), failures)
         first = second.best(first if first is not None and _possible(first.model) else None)
     progress(1.0, "Adjusting all frames")
@@ -197,7 +199,7 @@ def _doubtful(found: Finished) -> bool:
         return True
     model = found.model
     off_centre = np.abs(model.lens.principal_point / np.array(model.size) - 0.5).max()
-    if (off_centre > _OFF_CENTRE and model.known.principal_point is None) or _kept(found) < _LEAST_KEPT:
+    if (off_centre > _OFF_CENTRE and model.known.principal_point is None) or _kept(found.model) < _LEAST_KEPT:
         return True
     probe = may_zoom(model) and not model.zooms
     _, sd = frame_deviations(model, found.frames, found.options, probe_zoom=probe)
@@ -211,10 +213,11 @@ def _may_be_nodal(model: Model) -> bool:
     return bool(not told_to_move(model) and parallax_px < _NODAL_PARALLAX * max(model.size))
 
 
-def _kept(found: Finished) -> float:
-    """Share of the observations in posed frames that the solve kept."""
-    model = found.model
-    return float(model.rows(model.posed).sum() / max(int(model.posed[model.tracks.frame].sum()), 1))
+def _kept(model: Model) -> float:
+    """Share of the observations in posed frames that fit."""
+    rows = model.rows(model.posed)
+    near = model.errors_px(rows)[0] < _FITS_PX
+    return float(near.sum() / max(int(model.posed[model.tracks.frame].sum()), 1))
 
 
 def _sketch_may_zoom(sketch: Sketch) -> bool:
