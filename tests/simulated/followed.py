@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.types import Tracks
-from tests.synthetic import track_noise
+from tests.synthetic import correlated_noise
 
 from .lens import Lens
 from .paths import Array, Path
@@ -229,7 +229,7 @@ def _errors(track: NDArray[np.int64], conditions: Conditions, rng: np.random.Gen
     truth = np.exp(rng.normal(0, conditions.dishonest, count)) if conditions.dishonest else np.ones(count)
     error = truth[track, None] * np.einsum("nij,nj->ni", factor[track], rng.standard_normal((len(track), 2)))
     if conditions.drift_px:
-        error += conditions.drift_px * track_noise(track, 0.95, rng)
+        error += conditions.drift_px * correlated_noise(track, 0.95, rng)
     return error, (factor @ factor.transpose(0, 2, 1))[track]
 
 
