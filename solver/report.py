@@ -15,7 +15,7 @@ from .footage import format_ranges
 from .lens import BrownConradyLens
 from .reconstruction.choose import parallax_deg
 from .reconstruction.finish import Finished
-from .reconstruction.knowledge import focal_known, scale_known
+from .reconstruction.knowledge import scale_known
 from .reconstruction.model import Model
 from .reconstruction.zoom import filled
 from .types import MOVING, NODAL, SOLVED, WARNINGS, BadRange, CameraPath, Points, Shot, Solve, SolveReport
@@ -161,7 +161,7 @@ def _refuse_nonsense(model: Model, path: CameraPath, report: SolveReport) -> Non
             report,
         )
     angle = np.inf if model.nodal else parallax_deg(model)
-    if (angle < _REFUSE_ANGLE_DEG and not focal_known(model.known)) or sd > _REFUSE_FOCAL_SHARE * focal:
+    if (angle < _REFUSE_ANGLE_DEG and sd > _WARN_FOCAL_SHARE * focal) or sd > _REFUSE_FOCAL_SHARE * focal:
         turn = (
             "the camera turns too little" if model.nodal else f"the scene turns by {angle:.1f} degrees as seen from it"
         )

@@ -36,16 +36,17 @@ _EARLY_DEVIATION_PX = 0.2
 _NODAL_PARALLAX = 0.006
 # how many times its deviation, for each unknown, a zoom must reach, and how much it must change the focal length
 _ZOOM_SIGMAS = 3.5
-_ZOOM_LEAST = 0.003
+_ZOOM_LEAST = 0.002
+# the same, for a look at it
+_DOUBT_SIGMAS = 2.6
 # a focal length that is less certain than this may be that of another valley; than the second, of another kind of lens
 _DOUBTFUL = 0.02
 _UNCERTAIN = 0.05
-# below this share of the observations that fit, what was solved may be what moves in front of the scene
-_LEAST_KEPT = 0.75
 # a principal point so far from the middle, as a share of the picture's sides, is that of a crop or of a wrong solve
 _OFF_CENTRE = 0.06
-# above the first share of fitting observations, what moves by itself is left out only where the mean cost of the rest
-# falls to the second; few moving tracks do not matter
+# below this share of fitting observations what was solved may be what moves in front of the scene, or nothing at all;
+# above it, what moves by itself is left out only where the mean cost of the rest falls so far; few moving tracks do not
+# matter
 _WELL_KEPT = 0.9
 _FITS_PX = 4.0
 _MOVERS_GAIN = 0.85
@@ -199,7 +200,7 @@ def _doubtful(found: Finished) -> bool:
         return True
     model = found.model
     off_centre = np.abs(model.lens.principal_point / np.array(model.size) - 0.5).max()
-    if (off_centre > _OFF_CENTRE and model.known.principal_point is None) or _kept(found.model) < _LEAST_KEPT:
+    if (off_centre > _OFF_CENTRE and model.known.principal_point is None) or _kept(found.model) < _WELL_KEPT:
         return True
     probe = may_zoom(model) and not model.zooms
     _, sd = frame_deviations(model, found.frames, found.options, probe_zoom=probe)
@@ -227,8 +228,8 @@ def _sketch_may_zoom(sketch: Sketch) -> bool:
     return float(np.median(sd.log_focal)) > _UNCERTAIN or _asks_for_zoom(sd)
 
 
-def _asks_for_zoom(sd: Deviations) -> bool:
-    return zoom_evidence(sd) > _ZOOM_SIGMAS and float(np.sqrt((sd.probe_step**2).sum())) > _ZOOM_LEAST
+def _asks_for_zoom(sd: Deviations, sigmas: float = _ZOOM_SIGMAS) -> bool:
+    return zoom_evidence(sd) > sigmas and float(np.sqrt((sd.probe_step**2).sum())) > _ZOOM_LEAST
 
 
 def zoom_evidence(sd: Deviations) -> float:
