@@ -1,7 +1,7 @@
 """Lens Solver's two commands for a fresh machine with Python 3.11.
 
     python3.11 run.py solve [FOOTAGE ...] [-- OPTIONS]   solve a camera: your footage, else the sample clip
-    python3.11 run.py test [STEP ...]                    run every test, or the steps that are named
+    python3.11 run.py test [STEP ...]                    run the tests, or the steps that are named, or `all`
 
 Each command first makes the virtual environments that it needs, from the pinned lists in
 requirements/, and does nothing where they are up to date. OPTIONS are those of batch.py.
@@ -53,13 +53,13 @@ def main() -> int:
     solving.add_argument("footage", nargs="*", help="video, folder or pattern (default: the sample clip)")
     solving.add_argument("--output", type=Path, default=ROOT / "out", help="default: %(default)s")
     testing = commands.add_parser("test", help="run the tests")
-    testing.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(steps.STEPS)}")
+    testing.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(steps.ALL)}; or all")
     own, passed_on = split(sys.argv[1:])
     options = parser.parse_args(own)
     try:
         if options.command == "solve":
             return solve(options.footage, options.output, passed_on)
-        if unknown := set(options.steps) - set(steps.STEPS):
+        if unknown := set(options.steps) - {*steps.ALL, "all"}:
             raise SetupError(f"no step is called {', '.join(sorted(unknown))}")
         return steps.run(options.steps)
     except SetupError as error:

@@ -26,6 +26,9 @@ _WARN_FOCAL_SHARE = 0.03
 _REFUSE_FOCAL_SHARE = 0.25
 _REFUSE_ANGLE_DEG = 0.4
 _LEAST_POSED_SHARE = 0.5
+_LEAST_KEPT_SHARE = 0.6
+# parallax, in RMS errors of the points, below which it shows nothing
+_LEAST_PARALLAX_ERRORS = 4.0
 
 
 def made_solve(
@@ -160,8 +163,18 @@ def _refuse_nonsense(model: Model, path: CameraPath, report: SolveReport) -> Non
             "the tracks (a cut, an occlusion, blur). Solve the good ranges on their own.",
             report,
         )
+    seen = int(model.posed[model.tracks.frame].sum())
+    if report.n_observations < _LEAST_KEPT_SHARE * seen:
+        raise SolveDiverged(
+            f"Only {100 * report.n_observations / max(seen, 1):.0f} % of what was followed fits one camera in a still "
+            "scene: most of the picture moves by itself. Mask out what moves, or use a shot that shows more of a still "
+            "scene.",
+            report,
+        )
     angle = np.inf if model.nodal else parallax_deg(model)
-    if (angle < _REFUSE_ANGLE_DEG and sd > _WARN_FOCAL_SHARE * focal) or sd > _REFUSE_FOCAL_SHARE * focal:
+    # grain too has points that fit, if they may lie anywhere in depth
+    unseen = np.radians(angle) * focal < _LEAST_PARALLAX_ERRORS * report.rms_px
+    if (angle < _REFUSE_ANGLE_DEG and unseen) or sd > _REFUSE_FOCAL_SHARE * focal:
         turn = (
             "the camera turns too little" if model.nodal else f"the scene turns by {angle:.1f} degrees as seen from it"
         )

@@ -29,6 +29,10 @@ from vendor.environments import (
     say,
 )
 
+# one process a core: the solver's own threads are few and short
+PARALLEL = ["-n", str(os.cpu_count() or 1)]
+# whole solves are long, and repeated with every numpy only by `run.py test all`
+QUICK = ["-m", "not slow"]
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
 
@@ -149,12 +153,12 @@ def types(tally: Tally) -> None:
 
 
 def unit(tally: Tally) -> None:
-    run_pytest(tally, "unit", pytest_of(MAIN), "tests/unit")
+    run_pytest(tally, "unit", [*pytest_of(MAIN), *PARALLEL], "tests/unit")
 
 
 def oldest(tally: Tally) -> None:
     run_pytest(tally, "Blender 4.2 as a module", pytest_of(OLDEST), "tests/blender")
-    run_pytest(tally, "unit with Blender 4.2's numpy", pytest_of(OLDEST), "tests/unit")
+    run_pytest(tally, "unit with Blender 4.2's numpy", [*pytest_of(OLDEST), *PARALLEL, *QUICK], "tests/unit")
 
 
 def main_version(tally: Tally) -> None:
@@ -166,7 +170,17 @@ def newest(tally: Tally) -> None:
         tally.missing("Blender 5.2 as a module", "no Python 3.13 (name one in LENS_SOLVER_PYTHON313)")
         return
     run_pytest(tally, "Blender 5.2 as a module", pytest_of(NEWEST), "tests/blender")
-    run_pytest(tally, "unit with Blender 5.2's numpy", pytest_of(NEWEST), "tests/unit")
+    run_pytest(tally, "unit with Blender 5.2's numpy", [*pytest_of(NEWEST), *PARALLEL, *QUICK], "tests/unit")
+
+
+def slow(tally: Tally) -> None:
+    """What the steps for single versions leave out."""
+    for environment, version in ((OLDEST, "4.2"), (NEWEST, "5.2")):
+        if environment.available():
+            step = f"slow unit with Blender {version}'s numpy"
+            run_pytest(tally, step, [*pytest_of(environment), *PARALLEL, "-m", "slow"], "tests/unit")
+        else:
+            tally.missing(f"slow unit with Blender {version}'s numpy", "no Python for it")
 
 
 def package(tally: Tally) -> None:
@@ -212,14 +226,15 @@ STEPS: dict[str, Callable[[Tally], None]] = {
     "programs": programs,
     "window": window,
 }
+ALL: dict[str, Callable[[Tally], None]] = {**STEPS, "slow": slow}
 
 
 def run(names: Sequence[str]) -> int:
-    """Run the named steps, or all, to the end; return 1 if anything failed."""
+    """Run the named steps, or the usual ones, or `all` to the end; return 1 if anything failed."""
     tally = Tally()
-    for name in names or STEPS:
+    for name in ALL if list(names) == ["all"] else names or STEPS:
         try:
-            STEPS[name](tally)
+            ALL[name](tally)
         except (SetupError, subprocess.CalledProcessError) as error:
             say(f"{name}: {error}")
             tally.fail(name)

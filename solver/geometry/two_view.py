@@ -66,9 +66,10 @@ def homography_residual(pair: Pair) -> float:
     """
     if len(pair.tracks) < 8:
         return 0.0
-    H, _ = cv2.findHomography(pair.xy_first, pair.xy_second, cv2.USAC_MAGSAC, _RANSAC_PX, maxIters=500)
-    if H is None:
+    agreed = homography(pair.xy_first, pair.xy_second, _RANSAC_PX)
+    if agreed is None:
         return 0.0
+    H = agreed[0]
     found = fundamental(pair.xy_first, pair.xy_second, _RANSAC_PX, 0.99, 500)
     if found is None or found[1].sum() < 8:
         return 0.0
@@ -102,6 +103,15 @@ def fundamental(
     return F, mask.ravel() > 0
 
 
+def homography(first: Array, second: Array, threshold: float) -> tuple[Array, NDArray[np.bool_]] | None:
+    """The homography (3, 3) that most of the points (K, 2) agree on, and which do (K,), or None."""
+    try:
+        H, mask = cv2.findHomography(first, second, cv2.USAC_MAGSAC, threshold, maxIters=500)
+    except cv2.error:  # as in `fundamental`
+        return None
+    return None if H is None else (H, mask.ravel() > 0)
+
+
 def relative_pose(first: Array, second: Array, threshold: float) -> tuple[Array, Array, NDArray[np.bool_]] | None:
     """Pose of the second camera from normalised coordinates (K, 2) in both, or None.
 
@@ -114,7 +124,12 @@ def relative_pose(first: Array, second: Array, threshold: float) -> tuple[Array,
     ----------
     Nister, An efficient solution to the five-point relative pose problem (2004).
     """
-    E, mask = cv2.findEssentialMat(first, second, np.eye(3), method=cv2.USAC_MAGSAC, prob=0.999, threshold=threshold)
+    try:
+        E, mask = cv2.findEssentialMat(
+            first, second, np.eye(3), method=cv2.USAC_MAGSAC, prob=0.999, threshold=threshold
+        )
+    except cv2.error:  # as in `fundamental`
+        return None
     if E is None or E.shape != (3, 3):
         return None
     found, R, t, mask = cv2.recoverPose(E, first, second, np.eye(3), distanceThresh=1e9, mask=mask)[:4]
@@ -135,10 +150,10 @@ def relative_turn(first: Array, second: Array, threshold: float) -> tuple[Array,
     ----------
     Kabsch, A solution for the best rotation to relate two sets of vectors (1976).
     """
-    H, mask = cv2.findHomography(first, second, cv2.USAC_MAGSAC, threshold, maxIters=500)
-    if H is None or mask.sum() < 8:
+    agreed = homography(first, second, threshold)
+    if agreed is None or agreed[1].sum() < 8:
         return None
-    inlier = mask.ravel() > 0
+    inlier = agreed[1]
     a, b = (np.concatenate([xy[inlier], np.ones((int(inlier.sum()), 1))], axis=1) for xy in (first, second))
     a, b = (ray / np.sqrt((ray**2).sum(axis=1, keepdims=True)) for ray in (a, b))
     return orthonormal(b.T @ a), np.zeros(3), inlier

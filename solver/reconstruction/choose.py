@@ -127,9 +127,25 @@ class _SecondLook:
     def best(self, first: Finished | None) -> Finished:
         """The best camera of all kinds, the first attempt among them."""
         zooms = must_zoom(self.model)
-        sketch = self._without_movers(self._sketch(0.0, nodal=False, zooms=zooms))
-        if sketch is None or _may_be_nodal(sketch.model):
+        sketch = self._sketch(0.0, nodal=False, zooms=zooms)
+        crashing = None
+        if not zooms and may_zoom(self.model) and self.kept < _WELL_KEPT:
+            # a zoom of a few frames breaks as many tracks as somebody who walks through
+            crashing = self._sketch(0.1, nodal=False, zooms=True)
+        if crashing is not None and _kept(crashing.model) > _WELL_KEPT:
+            sketch = _plainer(sketch, crashing)
+        else:
+            sketch = self._without_movers(sketch)
+        if sketch is None:
+            nodal, flat = (
+                self._sketch(0.2, nodal=True, zooms=zooms),
+                self._sketch(0.25, nodal=False, zooms=zooms, flat=True),
+            )
+            sketch = _plainer(nodal, flat)
+        elif _may_be_nodal(sketch.model):
             sketch = _plainer(self._sketch(0.2, nodal=True, zooms=zooms), sketch)
+        if sketch is not None and sketch.model.zooms:
+            zooms = True
         if not zooms and may_zoom(self.model) and (sketch is None or _sketch_may_zoom(sketch)):
             nodal = sketch is not None and sketch.model.nodal
             zooming = self._sketch(0.3, nodal=nodal, zooms=True)
@@ -172,13 +188,16 @@ class _SecondLook:
             if mean[1] > _MOVERS_GAIN * mean[0]:
                 self.model, self.index = whole
                 return sketch
+        if without is None and sketch is not None:
+            self.model, self.index = whole
+            return sketch
         self.reasons = motion.reasons
         return without
 
-    def _sketch(self, begun: float, *, nodal: bool, zooms: bool) -> Sketch | None:
+    def _sketch(self, begun: float, *, nodal: bool, zooms: bool, flat: bool = False) -> Sketch | None:
         model = replace(self.model, nodal=nodal, zooms=zooms)
         try:
-            return sketched(model, self.index, self.progress.part(begun, begun + 0.2))
+            return sketched(model, self.index, self.progress.part(begun, begun + 0.2), flat)
         except SolverError as failure:
             self.failures.append(failure)
             return None

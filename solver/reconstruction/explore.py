@@ -58,7 +58,7 @@ class Sketch:
     tracks: NDArray[np.int64]
 
 
-def sketched(model: Model, index: FrameIndex, progress: Progress) -> Sketch:
+def sketched(model: Model, index: FrameIndex, progress: Progress, flat: bool = False) -> Sketch:
     """The best sketch of a kind of camera.
 
     Parameters
@@ -68,6 +68,8 @@ def sketched(model: Model, index: FrameIndex, progress: Progress) -> Sketch:
     index : FrameIndex
         Of the model's tracks.
     progress : Progress
+    flat : bool
+        The scene may be a plane: no pair of frames needs to show parallax.
 
     Raises
     ------
@@ -75,7 +77,7 @@ def sketched(model: Model, index: FrameIndex, progress: Progress) -> Sketch:
         If no start grows.
     """
     part, taken = _part(model)
-    starts = seeds(model, index, _PAIRS)
+    starts = seeds(model, index, _PAIRS, flat)
     found: list[tuple[Model, NDArray[np.bool_]]] = []
     failures: list[SolverError] = []
     for i, start in enumerate(starts):
@@ -94,7 +96,7 @@ def sketched(model: Model, index: FrameIndex, progress: Progress) -> Sketch:
     # in a zoom the valley has more than one direction, and too little of the data is here to tell which way it falls
     for factor in () if model.nodal or model.zooms or not may_zoom(model) else _JUMPS:
         if _FOCAL_RANGE[0] < factor * best.state.lens[FOCAL] / max(model.size) < _FOCAL_RANGE[1]:
-            tried = _adjusted(_stretched(best, factor))
+            tried = _adjusted(stretched(best, factor))
             best = tried if misfit(tried, scale) < misfit(best, scale) else best
     return Sketch(model=best, grown=posed, tracks=taken)
 
@@ -174,7 +176,7 @@ def _adjusted(model: Model) -> Model:
     return place_points(model, np.ones_like(model.placed), least_views(model))
 
 
-def _stretched(model: Model, factor: float) -> Model:
+def stretched(model: Model, factor: float) -> Model:
     """The same pictures, nearly, by a lens that is longer by `factor`.
 
     All that lies along the mean optical axis is farther by as much, and pans and tilts are smaller: cameras that turn

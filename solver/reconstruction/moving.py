@@ -18,12 +18,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DegenerateMotion
-from ..geometry.two_view import FrameIndex, Pair
+from ..geometry.two_view import FrameIndex, Pair, fundamental
 from ..types import Tracks
 from .model import Model, least_views, place_points
 
@@ -252,12 +251,10 @@ def _groups(pair: Pair) -> list[Mask]:
     n = len(pair.tracks)
     left = np.ones(n, dtype=bool)
     while len(groups) < _MOST_GROUPS and left.sum() >= max(_LEAST_GROUP, _LEAST_LEFT * n):
-        F, _ = cv2.findFundamentalMat(
-            pair.xy_first[left], pair.xy_second[left], cv2.USAC_ACCURATE, _FITS_PX, 0.999, _RANSAC_ITERATIONS
-        )
-        if F is None or F.shape != (3, 3):
+        shared = fundamental(pair.xy_first[left], pair.xy_second[left], _FITS_PX, 0.999, _RANSAC_ITERATIONS)
+        if shared is None:
             break
-        distance = _sampson(F, pair.xy_first, pair.xy_second)
+        distance = _sampson(shared[0], pair.xy_first, pair.xy_second)
         group = left & (distance < _BREAKS_PX)
         if group.sum() < _LEAST_GROUP:
             break
@@ -318,12 +315,10 @@ def _broken(pairs: list[_Tested], votes: Array) -> tuple[Array, Mask]:
         member = votes[ids] > 0
         if member.sum() < _LEAST_GROUP:
             continue
-        F, _ = cv2.findFundamentalMat(
-            tested.pair.xy_first[member], tested.pair.xy_second[member], cv2.USAC_MAGSAC, _FITS_PX, 0.999, 500
-        )
-        if F is None or F.shape != (3, 3):
+        shared = fundamental(tested.pair.xy_first[member], tested.pair.xy_second[member], _FITS_PX, 0.999, 500)
+        if shared is None:
             continue
-        distance = _sampson(F, tested.pair.xy_first, tested.pair.xy_second)
+        distance = _sampson(shared[0], tested.pair.xy_first, tested.pair.xy_second)
         weight[ids] += tested.gap
         broken[ids] += tested.gap * (distance > _BREAKS_PX)
     return broken / np.maximum(weight, 1), weight > 0

@@ -192,8 +192,8 @@ def seed(model: Model, index: FrameIndex) -> Model:
     return seeds(model, index, 1)[0]
 
 
-def seeds(model: Model, index: FrameIndex, count: int) -> list[Model]:
-    """As `seed`, the best starts of so many pairs of frames.
+def seeds(model: Model, index: FrameIndex, count: int, flat: bool = False) -> list[Model]:
+    """As `seed`, the best starts of so many pairs of frames; of a scene so `flat` that no pair shows parallax, of one.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def seeds(model: Model, index: FrameIndex, count: int) -> list[Model]:
     """
     n = model.tracks.n_frames
     least = _LEAST_PARALLAX_KNOWN_PX if model.known.focal_px is not None else _LEAST_PARALLAX_PX
-    pairs = [widest_pair(index, n)] if model.nodal else choose_pairs(index, n, count, least)
+    pairs = [widest_pair(index, n)] if model.nodal or flat else choose_pairs(index, n, count, least)
     found = [start for pair in pairs if (start := _best_start(model, pair)) is not None]
     if not found:
         raise DegenerateMotion(

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from ..geometry.two_view import fundamental
+from ..geometry.two_view import fundamental, homography
 from .features import Features
 
 Array = NDArray[np.float64]
@@ -109,9 +108,9 @@ def verify(matches: Matches, a: Features, b: Features, size: tuple[int, int], th
     n_agree = int(agrees.sum())
     if n_agree < _LEAST_MATCHES or _log10_chance(len(agrees), n_agree, size, threshold_px) > _LOG10_CHANCE:
         return None
-    H, _ = cv2.findHomography(xy_a[agrees], xy_b[agrees], cv2.USAC_MAGSAC, threshold_px, maxIters=500)
-    if H is not None:
-        transfer = _transfer_distance(H, xy_a, xy_b)
+    plane = homography(xy_a[agrees], xy_b[agrees], threshold_px)
+    if plane is not None:
+        transfer = _transfer_distance(plane[0], xy_a, xy_b)
         if (transfer[agrees] < threshold_px).mean() > _FLAT_SHARE:
             # a flat scene, or a camera that only turns: epipolar lines may point anywhere, so that what lies on them
             # but far from the plane's own motion agrees by chance

@@ -24,6 +24,8 @@ from tests.sample_error import similarity
 from tests.synthetic import Scene, correlated_noise, look_at, make_scene, project, turn
 from tests.unit.sample_clip import Clip, Picture, clip, distances, every_other
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[np.float64]
 WIDTH, HEIGHT = 640, 360
 OPTIONS = SolveOptions(track=TrackOptions(count=300))

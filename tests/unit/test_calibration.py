@@ -14,6 +14,8 @@ from solver.types import SOLVED, WARNINGS
 from tests.benchmarks.calibration import required
 from tests.simulated.score import REFUSED, Score, path_error, score_seed
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # each a different motion, scene and lens

@@ -22,6 +22,8 @@ from tests.movers import Mover, with_movers
 from tests.synthetic import Scene, aligned_path_error, make_scene, project, turn
 from tests.unit.test_reconstruction import start
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[np.float64]
 
 

@@ -37,6 +37,8 @@ from tests.unit.sample_clip import (
     sample,
 )
 
+pytestmark = pytest.mark.slow
+
 FOCAL_PX = 35 / 36 * 640
 K1, K2 = -0.06, 0.012
 EVERY_OTHER = tuple(range(1, 61, 2))

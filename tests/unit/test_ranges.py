@@ -20,6 +20,8 @@ from solver.types import MOVING, NODAL, SOLVED, STATIC, WARNINGS, BadRange, Came
 from tests.known_scenes import FIRST, shot_of, solved, zoom_curve, zoomed
 from tests.synthetic import Scene, aligned_path_error, make_scene, turn
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[np.float64]
 
 N = 70

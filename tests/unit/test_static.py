@@ -20,6 +20,8 @@ from tests.straight_lines import built_scene, camera, clutter, drawn
 from tests.synthetic import make_scene
 from tests.unit.sample_clip import Clip, Picture, clip
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[np.float64]
 
 SIZE = (960, 540)
