@@ -21,7 +21,6 @@ from .progress import Progress
 from .ranges import cropped, frames_around, known_around, spliced
 from .reconstruction.choose import reconstruct
 from .reconstruction.finish import frame_deviations
-from .reconstruction.profile import least_deviation
 from .reconstruction.standstill import is_static
 from .reconstruction.static import solve_static
 from .report import made_solve
@@ -212,8 +211,7 @@ def _reconstructed(
     finished = reconstruct(tracks, shot.size, times, progress.part(0.6, 1.0), options.known, kind)
     clock.stage("solve")
     frame_ids, found = frame_deviations(finished.model, finished.frames, finished.options)
-    least = least_deviation(finished, float(np.median(found.log_focal)))
-    found = replace(found, log_focal=np.maximum(found.log_focal, least))
+    found = replace(found, log_focal=np.maximum(found.log_focal, finished.least_log_focal_sd))
     clock.stage("deviations")
     sensor, source = _sensor(shot, options)
     return made_solve(

@@ -30,7 +30,7 @@ from vendor.environments import (
 )
 
 # one process a core: the solver's own threads are few and short
-PARALLEL = ["-n", str(os.cpu_count() or 1)]
+PARALLEL = ["-n", str(os.cpu_count() or 1), "--dist", "worksteal"]
 # whole solves are long, and repeated with every numpy only by `run.py test all`
 QUICK = ["-m", "not slow"]
 IN_CI = os.environ.get("CI", "").lower() == "true"

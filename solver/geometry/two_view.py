@@ -80,9 +80,16 @@ def homography_residual(pair: Pair) -> float:
 
 
 def fundamental(
-    first: Array, second: Array, threshold_px: float, confidence: float, most_samples: int
+    first: Array,
+    second: Array,
+    threshold_px: float,
+    confidence: float,
+    most_samples: int,
+    method: int = cv2.USAC_MAGSAC,
 ) -> tuple[Array, NDArray[np.bool_]] | None:
     """Epipolar geometry F, as in x_b^T F x_a = 0, that most of some matches (K, 2) share, or None.
+
+    `method` is one of OpenCV's; MAGSAC has no sharp threshold.
 
     Returns
     -------
@@ -94,7 +101,7 @@ def fundamental(
     Barath et al., MAGSAC++, a fast, reliable and accurate robust estimator (2020).
     """
     try:
-        F, mask = cv2.findFundamentalMat(first, second, cv2.USAC_MAGSAC, threshold_px, confidence, most_samples)
+        F, mask = cv2.findFundamentalMat(first, second, method, threshold_px, confidence, most_samples)
     except cv2.error:
         # OpenCV 4.11 fails an assertion on a model that its own polishing has emptied: none that fits
         return None

@@ -28,6 +28,7 @@ from .knowledge import knowing, located, may_zoom, must_zoom, told_to_move
 from .misfit import mean_misfit, misfit, plain_noise, unknowns
 from .model import Model, new_model, normalised, whitening_of
 from .moving import find_motion, leave_out, still_only, take_back
+from .profile import profiled
 from .seed import seed
 
 # added to each observation while the lens is rough: what distortion not yet known does to a patch's neighbours
@@ -108,6 +109,7 @@ def reconstruct(
     if first is None or (kind is None and _doubtful(first)):
         second = _SecondLook(model, index, kept, progress.part(0.5, 1.0), failures)
         first = second.best(first if first is not None and _possible(first.model) else None)
+    first = profiled(first, progress.part(0.9, 1.0))
     progress(1.0, "Adjusting all frames")
     return replace(first, model=normalised(first.model))
 
@@ -137,11 +139,11 @@ class _SecondLook:
         else:
             sketch = self._without_movers(sketch)
         if sketch is None:
-            nodal, flat = (
-                self._sketch(0.2, nodal=True, zooms=zooms),
-                self._sketch(0.25, nodal=False, zooms=zooms, flat=True),
-            )
-            sketch = _plainer(nodal, flat)
+            # without parallax: a camera that turns, one that zooms besides, or one that moves before a plane
+            turning = self._sketch(0.2, nodal=True, zooms=zooms)
+            if not zooms and may_zoom(self.model) and (turning is None or _sketch_may_zoom(turning)):
+                turning = _plainer(turning, self._sketch(0.25, nodal=True, zooms=True))
+            sketch = _plainer(turning, self._sketch(0.3, nodal=False, zooms=zooms, flat=True))
         elif _may_be_nodal(sketch.model):
             sketch = _plainer(self._sketch(0.2, nodal=True, zooms=zooms), sketch)
         if sketch is not None and sketch.model.zooms:

@@ -80,6 +80,8 @@ class Finished:
         Whether the last one settled.
     reasons : tuple of str
         Sentences for the report.
+    least_log_focal_sd : float
+        What the deviation of the logarithm of the focal length is at least; see `profile`.
     """
 
     model: Model
@@ -88,6 +90,7 @@ class Finished:
     iterations: int
     converged: bool
     reasons: tuple[str, ...] = ()
+    least_log_focal_sd: float = 0.0
 
 
 def finish(model: Model, progress: Progress, iterations: int | None = None) -> Finished:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -251,7 +252,9 @@ def _groups(pair: Pair) -> list[Mask]:
     n = len(pair.tracks)
     left = np.ones(n, dtype=bool)
     while len(groups) < _MOST_GROUPS and left.sum() >= max(_LEAST_GROUP, _LEAST_LEFT * n):
-        shared = fundamental(pair.xy_first[left], pair.xy_second[left], _FITS_PX, 0.999, _RANSAC_ITERATIONS)
+        shared = fundamental(
+            pair.xy_first[left], pair.xy_second[left], _FITS_PX, 0.999, _RANSAC_ITERATIONS, cv2.USAC_ACCURATE
+        )
         if shared is None:
             break
         distance = _sampson(shared[0], pair.xy_first, pair.xy_second)

@@ -4,7 +4,7 @@ A deviation is that of a parabola fitted at the optimum. The valley of focal len
 far away from there: a camera that moves without turning fits every focal length alike. So the cost is followed to a
 longer and a shorter lens, with all else adjusted: where it rises by D over a change d of the logarithm of the focal
 length, the data tell it no better than d / sqrt(D) (the profile likelihood; Venzon and Moolgavkar, A method for
-computing profile-likelihood-based confidence intervals, 1988).
+computing profile-likelihood-based confidence intervals, 1988). Where it falls, the valley goes on there.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 
 from ..bundle.adjust import robust_cost
 from ..bundle.residuals import FOCAL, residuals
+from ..progress import Progress
 from .explore import stretched
-from .finish import Finished
+from .finish import Finished, finish, frame_deviations
 from .knowledge import focal_known
 from .model import Model, adjust_frames, least_views, sub_problem
 
@@ -24,36 +25,48 @@ from .model import Model, adjust_frames, least_views, sub_problem
 _WELL_KNOWN = 0.007
 _FACTORS = (1.4, 1 / 1.4)
 _ITERATIONS = 25
-# a rise of the cost below this is none
+# a fall of the cost that is worth another adjustment, and a rise below which there is none
+_FALL = 1.0
 _LEAST_RISE = 1e-2
+_MOST_WALKS = 3
+_WRONG = 2.0
 
 
-def least_deviation(found: Finished, deviation: float) -> float:
-    """The smallest deviation of the logarithm of the focal length that the profile of the cost allows.
+def profiled(found: Finished, progress: Progress) -> Finished:
+    """The end of the valley in which a reconstruction lies, and the least deviation that the valley leaves.
 
     Parameters
     ----------
     found : Finished
-    deviation : float
-        As the covariance has it.
-
-    Returns
-    -------
-    float
-        0 where the focal length is known well or beforehand, held, or that of a camera that zooms or only turns.
+        Of a camera that moves and does not zoom; any other comes back as it is, and so does one whose focal length is
+        well known, held, or known beforehand.
+    progress : Progress
     """
-    held_or_known = FOCAL not in found.options.free_lens or focal_known(found.model.known)
-    if found.model.nodal or found.model.zooms or deviation < _WELL_KNOWN or held_or_known:
-        return 0.0
+    model = found.model
+    if model.nodal or model.zooms or FOCAL not in found.options.free_lens or focal_known(model.known):
+        return found
+    for walk in range(_MOST_WALKS):
+        deviation = float(frame_deviations(found.model, found.frames, found.options)[1].log_focal[0])
+        if deviation < _WELL_KNOWN:
+            return found
+        progress(walk / _MOST_WALKS, "Following the focal length")
+        tried = [(factor, *_followed(found, factor)) for factor in _FACTORS]
+        rise, moved = min(((rise, moved) for _, rise, moved in tried), key=lambda pair: pair[0])
+        if rise > -_FALL or walk == _MOST_WALKS - 1:
+            least = max(abs(float(np.log(factor))) / max(rise, _LEAST_RISE) ** 0.5 for factor, rise, _ in tried)
+            # a parabola that is about right stays: it knows of the errors that tracks share
+            return replace(found, least_log_focal_sd=least) if least > _WRONG * deviation else found
+        found = replace(finish(moved, progress), reasons=found.reasons)
+    return found
+
+
+def _followed(found: Finished, factor: float) -> tuple[float, Model]:
+    """By how much the cost rises to a focal length that is so many times as long, and the model there."""
     held = tuple(i for i in found.options.free_lens if i != FOCAL)
     options = replace(found.options, free_lens=held, iterations=_ITERATIONS)
-    cost = _cost(found.model, found)
-    least = 0.0
-    for factor in _FACTORS:
-        moved, _ = adjust_frames(stretched(found.model, factor), found.frames, options, least_views(found.model))
-        rise = max(_cost(moved, found) - cost, _LEAST_RISE)
-        least = max(least, abs(float(np.log(factor))) / float(np.sqrt(rise)))
-    return least
+    views = least_views(found.model)
+    moved, _ = adjust_frames(stretched(found.model, factor), found.frames, options, views)
+    return _cost(moved, found) - _cost(found.model, found), moved
 
 
 def _cost(model: Model, found: Finished) -> float:
