@@ -92,23 +92,24 @@ def reconstruct(
     )
     model = knowing(model, known or KnownValues())
     first: Finished | None = None
-    kept = 0.0
+    kept, possible = 0.0, True
     failures: list[SolverError] = []
     try:
         plain = replace(model, nodal=kind == NODAL, zooms=must_zoom(model))
         # the seed's own weights are those of the first frames only
         start = replace(seeded_by_poses(plain) or seed(plain, index), whitening=model.whitening)
         grown = located(grow(start, progress.part(0.05, 0.3)))
-        kept = _kept(grown)
-        if kind is not None or _possible(grown):
+        kept, possible = _kept(grown), _possible(grown)
+        if kind is not None or possible:
             first = finish(grown, progress.part(0.3, 0.5), _FIRST_ITERATIONS)
+            possible = _possible(first.model)
     except SolverError as failure:
         failures.append(failure)
     if kind is not None and first is None:
         raise failures[0]
     if first is None or (kind is None and _doubtful(first)):
-        second = _SecondLook(model, index, kept, progress.part(0.5, 1.0), failures)
-        first = second.best(first if first is not None and _possible(first.model) else None)
+        second = _SecondLook(model, index, kept, possible, progress.part(0.5, 1.0), failures)
+        first = second.best(first if possible else None)
     first = profiled(first, progress.part(0.9, 1.0))
     progress(1.0, "Adjusting all frames")
     return replace(first, model=normalised(first.model))
@@ -118,16 +119,50 @@ class _SecondLook:
     """Other kinds of cameras, from many starts, and why some of them failed."""
 
     def __init__(
-        self, model: Model, index: FrameIndex, kept: float, progress: Progress, failures: list[SolverError]
+        self,
+        model: Model,
+        index: FrameIndex,
+        kept: float,
+        possible: bool,
+        progress: Progress,
+        failures: list[SolverError],
     ) -> None:
         self.model, self.index = model, index
-        self.kept = kept
+        self.kept, self.possible = kept, possible
         self.progress = progress
         self.failures = failures
         self.reasons: tuple[str, ...] = ()
 
     def best(self, first: Finished | None) -> Finished:
         """The best camera of all kinds, the first attempt among them."""
+        sketch = self._chosen()
+        found = None
+        if sketch is not None:
+            try:
+                model = take_back(filled_in(self.model, sketch))
+                found = finish(located(model), self.progress.part(0.6, 1.0))
+                if not _possible(found.model):
+                    raise DegenerateMotion(
+                        "No lens that exists explains how the picture moves: too much of it moves by itself, or the "
+                        "camera hardly moves. Use a shot in which the camera moves through a still scene."
+                    )
+            except SolverError as failure:
+                self.failures.append(failure)
+                found = None
+        best = _better(first, found)
+        if best is None:
+            # the plainest camera that failed says it best
+            degenerate = [failure for failure in self.failures if isinstance(failure, DegenerateMotion)]
+            raise degenerate[-1] if degenerate else self.failures[0]
+        return replace(best, reasons=self.reasons)
+
+    def _chosen(self) -> Sketch | None:
+        """The sketch of the kind of camera that evidence chooses."""
+        if not self.possible and self.kept > _WELL_KEPT and may_zoom(self.model) and not must_zoom(self.model):
+            # tracks that fit, but no lens that exists: most likely it zooms, and if not, one focal length will do too
+            zooming = self._sketch(0.0, nodal=False, zooms=True)
+            if zooming is not None:
+                return _plainer(flattened(zooming), zooming)
         zooms = must_zoom(self.model)
         sketch = self._sketch(0.0, nodal=False, zooms=zooms)
         crashing = None
@@ -155,25 +190,7 @@ class _SecondLook:
                 zooming = self._sketch(0.4, nodal=True, zooms=True)
             if zooming is not None:
                 sketch = _plainer(_plainer(sketch, flattened(zooming)), zooming)
-        found = None
-        if sketch is not None:
-            try:
-                model = take_back(filled_in(self.model, sketch))
-                found = finish(located(model), self.progress.part(0.6, 1.0))
-                if not _possible(found.model):
-                    raise DegenerateMotion(
-                        "No lens that exists explains how the picture moves: too much of it moves by itself, or the "
-                        "camera hardly moves. Use a shot in which the camera moves through a still scene."
-                    )
-            except SolverError as failure:
-                self.failures.append(failure)
-                found = None
-        best = _better(first, found)
-        if best is None:
-            # the plainest camera that failed says it best
-            degenerate = [failure for failure in self.failures if isinstance(failure, DegenerateMotion)]
-            raise degenerate[-1] if degenerate else self.failures[0]
-        return replace(best, reasons=self.reasons)
+        return sketch
 
     def _without_movers(self, sketch: Sketch | None) -> Sketch | None:
         """The sketch, or one without what moves by itself where that fits the rest much better."""
