@@ -12,15 +12,50 @@ covariance that is smallest among all gauges (inner constraints; Triggs et al. 2
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from ..geometry.rotation import cross_matrix
 from .adjust import BundleOptions, hold_gauge, robust_weight
 from .normal_equations import NormalEquations, assemble, reduce, structure
 from .residuals import FOCAL, LENS_PARAMETERS, Array, Linearisation, Observations, State, linearise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LensEvidence:
+    """How far the data would move lens parameters, and how well they know them.
+
+    Attributes
+    ----------
+    free : ndarray of int64, shape (L,)
+        Which of `LENS_PARAMETERS`.
+    step : ndarray of shape (L,)
+        That lowers the cost most when all of them move: zero at the end of an adjustment of the same parameters.
+    inverse : ndarray of shape (L, L)
+        Their part of S^-1.
+    by_track : ndarray of shape (L, P)
+        Each track's part of `step`, S^-1 s_p.
+    """
+
+    free: NDArray[np.int64]
+    step: Array
+    inverse: Array
+    by_track: Array
+
+    def of(self, free: Sequence[int]) -> tuple[Array, Array]:
+        """Steps and standard deviations, both (8,), when of these parameters only `free` move; zero for the others."""
+        keep = np.isin(self.free, free)
+        held = np.linalg.solve(self.inverse[np.ix_(~keep, ~keep)], self.inverse[np.ix_(~keep, keep)]).T
+        variance = np.diag(self.inverse[np.ix_(keep, keep)] - held @ self.inverse[np.ix_(~keep, keep)])
+        sandwich = ((self.by_track[keep] - held @ self.by_track[~keep]) ** 2).sum(axis=1)
+        step, sd = np.zeros(len(LENS_PARAMETERS)), np.zeros(len(LENS_PARAMETERS))
+        step[self.free[keep]] = self.step[keep] - held @ self.step[~keep]
+        sd[self.free[keep]] = np.sqrt(np.maximum(variance, sandwich))
+        return step, sd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +66,10 @@ class Deviations:
     ----------
     lens : ndarray of shape (8,)
         Of `LENS_PARAMETERS`, zero where held.
+    evidence : LensEvidence
+        What the data say of the lens parameters, those that were held in the adjustment among them.
     log_focal : ndarray of shape (C,)
         Of the logarithm of each camera's focal length.
-    lens_step : ndarray of shape (8,)
-        The step that would lower the cost most (zero at the end of an adjustment of the same parameters): for a
-        parameter that was held, how far the data would move it.
     probe_step : ndarray of shape (Q,)
         How far the data would move the zoom along the columns that were probed, if it could.
     probe_covariance : ndarray of shape (Q, Q)
@@ -44,8 +78,8 @@ class Deviations:
     """
 
     lens: Array
+    evidence: LensEvidence
     log_focal: Array
-    lens_step: Array
     probe_step: Array
     probe_covariance: Array
     rotation: Array
@@ -90,11 +124,18 @@ def deviations(
     probe_step, probe_covariance = np.zeros(0), np.zeros((0, 0))
     if n_probe:
         probe_step = inverse[own:] @ reduced.side
-        probe_covariance = _larger(inverse, scores)[own:, own:]
+        probe_covariance = _larger(inverse[own:, own:], inverse[own:] @ scores.T)
         # the probe was only asked about: all else is reported as if it could not be
         inverse = inverse[:own, :own] - inverse[:own, own:] @ np.linalg.solve(inverse[own:, own:], inverse[own:, :own])
-    step = inverse[6 * n :] @ reduced.side[:own]
-    covariance = _larger(inverse, scores[:, :own])
+    shared = inverse[6 * n : 6 * n + n_lens]
+    by_track = inverse @ scores[:, :own].T
+    evidence = LensEvidence(
+        free=free,
+        step=shared @ reduced.side[:own],
+        inverse=shared[:, 6 * n : 6 * n + n_lens].copy(),
+        by_track=by_track[6 * n : 6 * n + n_lens].copy(),
+    )
+    covariance = _larger(inverse, by_track)
     if options.nodal:
         covariance = covariance.copy()
         still = np.arange(6 * n).reshape(-1, 6)[:, 3:].ravel()
@@ -109,16 +150,14 @@ def deviations(
     centre = np.einsum("fij,fjk,fik->fi", to_centre, poses, to_centre)
     lens = np.zeros(len(LENS_PARAMETERS))
     lens[free] = np.sqrt(np.diag(covariance)[6 * n : 6 * n + n_lens])
-    lens_step = np.zeros(len(LENS_PARAMETERS))
-    lens_step[free] = step[:n_lens]
     to_log_focal = np.concatenate(
         [np.where(free == FOCAL, 1 / state.lens[FOCAL], 0.0) * np.ones((n, 1)), basis], axis=1
     )
     log_focal = np.einsum("ci,ij,cj->c", to_log_focal, covariance[6 * n :, 6 * n :], to_log_focal)
     return Deviations(
         lens=lens,
+        evidence=evidence,
         log_focal=np.sqrt(np.maximum(log_focal, 0)),
-        lens_step=lens_step,
         probe_step=probe_step,
         probe_covariance=probe_covariance,
         rotation=np.sqrt(np.maximum(np.einsum("fii->fi", poses)[:, :3], 0)),
@@ -126,9 +165,9 @@ def deviations(
     )
 
 
-def _larger(inverse: Array, scores: Array) -> Array:
-    """The covariance S^-1 with its variances raised to the sandwich's where those are larger."""
-    sandwich = ((inverse @ scores.T) ** 2).sum(axis=1)
+def _larger(inverse: Array, by_track: Array) -> Array:
+    """The covariance S^-1 with its variances raised to the sandwich's, from S^-1 s_p (K, P), where those are larger."""
+    sandwich = (by_track**2).sum(axis=1)
     factor = np.sqrt(np.maximum(sandwich / np.maximum(np.diag(inverse), 1e-300), 1.0))
     return np.asarray(inverse * factor[:, None] * factor[None, :])
 

@@ -26,7 +26,7 @@ from .from_poses import seeded_by_poses
 from .grow import grow
 from .knowledge import knowing, located, may_zoom, must_zoom, told_to_move
 from .misfit import mean_misfit, misfit, plain_noise, unknowns
-from .model import Model, new_model, normalised, whitening_of
+from .model import Model, new_model, whitening_of
 from .moving import find_motion, leave_out, still_only, take_back
 from .profile import profiled
 from .seed import seed
@@ -112,7 +112,7 @@ def reconstruct(
         first = second.best(first if possible else None)
     first = profiled(first, progress.part(0.9, 1.0))
     progress(1.0, "Adjusting all frames")
-    return replace(first, model=normalised(first.model))
+    return first
 
 
 class _SecondLook:
@@ -241,7 +241,7 @@ def _doubtful(found: Finished) -> bool:
     if (off_centre > _OFF_CENTRE and model.known.principal_point is None) or _kept(found.model) < _WELL_KEPT:
         return True
     probe = may_zoom(model) and not model.zooms
-    _, sd = frame_deviations(model, found.frames, found.options, probe_zoom=probe)
+    sd = found.deviations[1]
     # where the focal length is known it is in the right valley
     uncertain = float(np.median(sd.log_focal)) > _DOUBTFUL and model.known.focal_px is None
     return uncertain or (probe and _asks_for_zoom(sd))

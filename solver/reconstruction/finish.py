@@ -11,12 +11,13 @@ deviations share one unit.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.adjust import BundleOptions
-from ..bundle.covariance import Deviations, deviations
+from ..bundle.covariance import Deviations, LensEvidence, deviations
 from ..bundle.priors import Priors
 from ..bundle.residuals import (
     FOCAL,
@@ -33,7 +34,8 @@ from ..bundle.residuals import (
 from ..geometry.resect import POSE, TURN, refine_poses
 from ..progress import Progress
 from .grow import WIDE_CORNER_SD, keyframes, posed_anew
-from .model import Model, adjust_frames, in_full, least_views, place_points, sub_problem, whitening_of
+from .knowledge import lens_values, may_zoom
+from .model import Model, adjust_frames, in_full, least_views, normalised, place_points, sub_problem, whitening_of
 from .seed import corner_prior, lens_sd
 from .shutter import with_velocity, without_readout
 from .zoom import estimated_sd, zoom_probe
@@ -63,13 +65,14 @@ _LEAST_READOUT = 0.03
 _K2_FRAMES = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Finished:
     """The adjusted model and how it was adjusted.
 
     Attributes
     ----------
     model : Model
+        In a world as `normalised` makes it.
     options : BundleOptions
         Of the last adjustment; `free_lens` says what was estimated.
     frames : ndarray of bool, shape (F,)
@@ -91,6 +94,13 @@ class Finished:
     converged: bool
     reasons: tuple[str, ...] = ()
     least_log_focal_sd: float = 0.0
+
+    @cached_property
+    def deviations(self) -> tuple[NDArray[np.int64], Deviations]:
+        """As `frame_deviations`; where the lens of a moving camera does not zoom but may, the zoom is probed."""
+        model = self.model
+        probe_zoom = may_zoom(model) and not (model.zooms or model.nodal)
+        return frame_deviations(model, self.frames, self.options, probe_zoom)
 
 
 def finish(model: Model, progress: Progress, iterations: int | None = None) -> Finished:
@@ -122,15 +132,16 @@ def finish(model: Model, progress: Progress, iterations: int | None = None) -> F
         tolerance, cauchy, by_track = rounds[0]
         last = len(rounds) == 1
         model = reweighted(with_velocity(model) if model.rolling else model, by_track)
-        if last and not shutter_known:
-            shutter_known, rolled = True, model.rolling
-            model = _with_shutter(model, frames, free)
-            if model.rolling != rolled:
-                rounds = list(_ROUNDS[1:])
-                continue
-        shutter = (READOUT,) if model.rolling else ()
         if last:
-            free = _with_evidence(model, frames, (*free, *shutter))
+            evidence = _evidence(model, frames, free)
+            if not shutter_known:
+                shutter_known, rolled = True, model.rolling
+                model = _with_shutter(model, evidence, free)
+                if model.rolling != rolled:
+                    rounds = list(_ROUNDS[1:])
+                    continue
+            free = _with_evidence(model, evidence, (*free, READOUT) if model.rolling else free)
+        shutter = (READOUT,) if model.rolling else ()
         options = _options(model, tuple(sorted({*free, *shutter})), tolerance, cauchy)
         options = replace(
             options, iterations=limit, relative_tolerance=min(tolerance, _ZOOM_TOLERANCE) if model.zooms else tolerance
@@ -148,7 +159,7 @@ def finish(model: Model, progress: Progress, iterations: int | None = None) -> F
         if not result.converged and limit < _ITERATIONS:
             break
     progress(1.0, "Adjusting all frames")
-    return Finished(model=model, options=options, frames=frames, iterations=iterations, converged=result.converged)
+    return Finished(model=normalised(model), options=options, frames=frames, iterations=iterations, converged=result.converged)
 
 
 def frame_deviations(
@@ -160,26 +171,31 @@ def frame_deviations(
     return frame_ids, deviations(state, observations, in_full(model, frame_ids, options), probe)
 
 
-def _with_shutter(model: Model, frames: NDArray[np.bool_], free: tuple[int, ...]) -> Model:
+def _evidence(model: Model, frames: NDArray[np.bool_], free: tuple[int, ...]) -> LensEvidence:
+    """What the data say of a rolling shutter and of the lens parameters that are held."""
+    model = model if model.rolling else with_velocity(model)
+    asked = tuple(sorted({*free, *_evidence_sigmas(model), READOUT}))
+    return frame_deviations(model, frames, _options(model, asked, 0.0, _ROUNDS[-1][1]))[1].evidence
+
+
+def _evidence_sigmas(model: Model) -> dict[int, float]:
+    return _EVIDENCE_SIGMAS | ({K1_SLOPE: 5.0} if model.zooms else {})
+
+
+def _with_shutter(model: Model, evidence: LensEvidence, free: tuple[int, ...]) -> Model:
     """The model with a rolling shutter where it is known or the data tell one, else without."""
     if model.known.readout is not None:
         return model
-    if model.rolling:
-        found = frame_deviations(model, frames, _options(model, (*free, READOUT), 0.0, _ROUNDS[-1][1]))[1]
-        readout = float(model.state.lens[READOUT])
-    else:
-        moving = with_velocity(model)
-        found = frame_deviations(moving, frames, _options(model, (*free, READOUT), 0.0, _ROUNDS[-1][1]))[1]
-        readout = float(found.lens_step[READOUT])
-    told = abs(readout) > max(_READOUT_SIGMAS * found.lens[READOUT], _LEAST_READOUT)
+    step, sd = evidence.of((*free, READOUT, *lens_values(model.known)))
+    readout = float(model.state.lens[READOUT] if model.rolling else step[READOUT])
+    told = abs(readout) > max(_READOUT_SIGMAS * sd[READOUT], _LEAST_READOUT)
     return replace(model, rolling=True) if told else without_readout(model)
 
 
-def _with_evidence(model: Model, frames: NDArray[np.bool_], free: tuple[int, ...]) -> tuple[int, ...]:
-    evidence = _EVIDENCE_SIGMAS | ({K1_SLOPE: 5.0} if model.zooms else {})
-    wider = tuple(sorted({*free, *evidence}))
-    _, found = frame_deviations(model, frames, _options(model, wider, 0.0, _ROUNDS[-1][1]))
-    told = [i for i, least in evidence.items() if abs(found.lens_step[i]) > least * found.lens[i]]
+def _with_evidence(model: Model, evidence: LensEvidence, free: tuple[int, ...]) -> tuple[int, ...]:
+    sigmas = _evidence_sigmas(model)
+    step, sd = evidence.of((*free, *sigmas, *lens_values(model.known)))
+    told = [i for i, least in sigmas.items() if abs(step[i]) > least * sd[i]]
     if PRINCIPAL_X in told or PRINCIPAL_Y in told:
         told = [*told, PRINCIPAL_X, PRINCIPAL_Y]  # it is one thing
     return tuple(sorted({*free, *told}))

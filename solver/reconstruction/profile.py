@@ -17,7 +17,7 @@ from ..bundle.adjust import robust_cost
 from ..bundle.residuals import FOCAL, residuals
 from ..progress import Progress
 from .explore import stretched
-from .finish import Finished, finish, frame_deviations
+from .finish import Finished, finish
 from .knowledge import focal_known
 from .model import Model, adjust_frames, least_views, sub_problem
 
@@ -46,7 +46,7 @@ def profiled(found: Finished, progress: Progress) -> Finished:
     if model.nodal or model.zooms or FOCAL not in found.options.free_lens or focal_known(model.known):
         return found
     for walk in range(_MOST_WALKS):
-        deviation = float(frame_deviations(found.model, found.frames, found.options)[1].log_focal[0])
+        deviation = float(found.deviations[1].log_focal[0])
         if deviation < _WELL_KNOWN:
             return found
         progress(walk / _MOST_WALKS, "Following the focal length")

@@ -178,14 +178,27 @@ def test_what_is_held_has_no_deviation_and_a_prior_narrows() -> None:
     assert deviations(scene.state(), observations, options).lens[0] == pytest.approx(found.lens[0] / 2**0.5, rel=0.1)
 
 
-def test_lens_step_points_to_the_optimum() -> None:
+def test_evidence_points_to_the_optimum() -> None:
     scene = make_scene("orbit", n_frames=9, n_points=110, k1=-0.1, noise_px=0.3, rng=np.random.default_rng(8))
     observations = scene.observations()
     held = replace(OPTIONS, free_lens=(0,))
     start = scene.state()
     start.lens[3] = -0.09
     at = adjust(start, observations, held).state
-    asked = deviations(at, observations, OPTIONS)
+    step, sd = deviations(at, observations, OPTIONS).evidence.of(OPTIONS.free_lens)
     best = adjust(at, observations, OPTIONS).state
-    assert asked.lens_step[3] == pytest.approx(best.lens[3] - at.lens[3], rel=0.1, abs=0.1 * asked.lens[3])
-    assert abs(deviations(best, observations, OPTIONS).lens_step[3]) < 0.1 * asked.lens[3]
+    assert step[3] == pytest.approx(best.lens[3] - at.lens[3], rel=0.1, abs=0.1 * sd[3])
+    assert abs(deviations(best, observations, OPTIONS).evidence.of(OPTIONS.free_lens)[0][3]) < 0.1 * sd[3]
+
+
+def test_evidence_of_few_parameters_is_what_they_have_alone() -> None:
+    scene = make_scene("orbit", n_frames=9, n_points=110, k1=-0.1, noise_px=0.3, rng=np.random.default_rng(9))
+    observations = scene.observations()
+    start = scene.state()
+    start.lens[[0, 3]] += [3.0, 0.01]
+    alone = deviations(start, observations, OPTIONS)
+    among = deviations(start, observations, replace(OPTIONS, free_lens=(0, 1, 2, 3, 4, 5)))
+    step, sd = among.evidence.of(OPTIONS.free_lens)
+    np.testing.assert_allclose(sd, alone.lens, rtol=1e-5)
+    np.testing.assert_allclose(step, alone.evidence.of(OPTIONS.free_lens)[0], rtol=1e-5)
+    assert (sd[[0, 3]] < among.lens[[0, 3]]).all()
