@@ -21,7 +21,7 @@ from .gauge import gauge_directions
 from .geodesic import PROBE, bent
 from .normal_equations import assemble, point_step, reduce, structure
 from .priors import Priors
-from .residuals import FOCAL, Array, Linearisation, Observations, State, camera_points, linearise, residuals
+from .residuals import FOCAL, Array, Linearisation, Observations, State, camera_points, linearise, residuals, residuals_of
 
 _LARGEST_DAMPING = 1e8
 # of the logarithm of a focal length: no lens zooms by more than a factor of 50
@@ -237,8 +237,8 @@ def _cost(state: State, observations: Observations, options: BundleOptions) -> f
     """Robust cost; infinite where the lens or many points have left the possible."""
     if state.lens[FOCAL] <= 0 or np.abs(state.zoom).max(initial=0.0) > _LARGEST_ZOOM:
         return float("inf")
-    depth = camera_points(state, observations)[:, 2]
-    if not np.isfinite(depth).all():
+    q = camera_points(state, observations)
+    if not np.isfinite(q[:, 2]).all():
         return float("inf")
     free = np.array(options.free_lens, dtype=np.int64)
-    return robust_cost(residuals(state, observations), options.cauchy) + options.priors.cost(state, free)
+    return robust_cost(residuals_of(q, state, observations), options.cauchy) + options.priors.cost(state, free)

@@ -18,6 +18,9 @@ A rolling shutter exposes row y later than the middle row by tau = readout (y / 
 camera goes on at its velocity (w, v) (Hedborg et al., Rolling shutter bundle adjustment, 2012; here to second order):
 
     q' = q + tau (w x R d + rho v) + tau^2 / 2 w x (w x R d)
+
+Observations are computed with side by side in memory, component by component: arrays of shape (N, ...) are views of
+contiguous ones of shape (..., N), which numpy works through several times as fast.
 """
 
 from __future__ import annotations
@@ -134,34 +137,46 @@ def tangent_basis(X: Array) -> Array:
 
 def camera_points(state: State, observations: Observations) -> Array:
     """q (N, 3) of every observation: the point in its camera's frame, up to a positive scale."""
-    X = state.X[observations.point]
-    rotated = np.matmul(state.R[observations.camera], X[:, :3, None])[:, :, 0]
-    return _moved_by_readout(state, observations, rotated, rotated + X[:, 3:] * state.t[observations.camera])[0]
+    return _camera_points(state, observations)[0].T
 
 
-def _moved_by_readout(state: State, observations: Observations, rotated: Array, q: Array) -> tuple[Array, Array | None]:
-    """q (N, 3) at the time of each observation's row, and its derivative by the readout."""
+def _camera_points(state: State, observations: Observations) -> tuple[Array, Array, Array, Array, Array | None]:
+    """q (3, N) at the time of each observation's row, R (9, N), R d (3, N), X (4, N), and dq/dreadout (3, N) or None."""
+    R = _gathered(state.R.reshape(-1, 9), observations.camera)
+    X = _gathered(state.X, observations.point)
+    rotated = np.stack([R[i] * X[0] + R[i + 1] * X[1] + R[i + 2] * X[2] for i in (0, 3, 6)])
+    q = rotated + X[3] * _gathered(state.t, observations.camera)
     if not state.velocity.any():
-        return q, None
-    velocity = state.velocity[observations.camera]
-    late = observations.xy[:, 1:] / observations.height - 0.5
-    rho = state.X[observations.point, 3:]
-    turn = np.cross(velocity[:, :3], rotated)
-    linear = late * (turn + rho * velocity[:, 3:])
-    second = 0.5 * late**2 * np.cross(velocity[:, :3], turn)
+        return q, R, rotated, X, None
+    velocity = _gathered(state.velocity, observations.camera)
+    late = observations.xy[:, 1] / observations.height - 0.5
+    turn = np.cross(velocity[:3], rotated, axis=0)
+    linear = late * (turn + X[3] * velocity[3:])
+    second = 0.5 * late**2 * np.cross(velocity[:3], turn, axis=0)
     readout = state.lens[READOUT]
-    return q + readout * linear + readout**2 * second, linear + 2 * readout * second
+    return q + readout * linear + readout**2 * second, R, rotated, X, linear + 2 * readout * second
+
+
+def _gathered(values: Array, index: NDArray[np.int64]) -> Array:
+    """Rows (K, n) of an array (M, n), each component on its own: (n, K)."""
+    return np.take(np.ascontiguousarray(values.T), index, axis=1)
 
 
 def residuals(state: State, observations: Observations) -> Array:
     """Whitened residuals (N, 2); behind the camera the depth is held at a small positive value."""
-    return _whiten(reprojection_errors(state, observations), observations.whitening)
+    return residuals_of(camera_points(state, observations), state, observations)
+
+
+def residuals_of(q: Array, state: State, observations: Observations) -> Array:
+    """The same for points (N, 3) in their cameras' frames, from `camera_points`."""
+    error = _project(q.T, _lens_of(state, observations))[0] - observations.xy.T
+    return _whiten(error, _by_component(observations.whitening)).T
 
 
 def reprojection_errors(state: State, observations: Observations) -> Array:
     """Projected minus observed position (N, 2), pixels."""
-    q = camera_points(state, observations)
-    return np.asarray(_project(q, _lens_of(state, observations))[0] - observations.xy)
+    q = _camera_points(state, observations)[0]
+    return np.asarray((_project(q, _lens_of(state, observations))[0] - observations.xy.T).T)
 
 
 def _lens_of(state: State, observations: Observations) -> tuple[Array, ...]:
@@ -173,28 +188,28 @@ def _lens_of(state: State, observations: Observations) -> tuple[Array, ...]:
     return f * np.exp(zoom), cx, cy, k1 + state.lens[K1_SLOPE] * zoom, k2, k3
 
 
-def _whiten(error: Array, whitening: Array) -> Array:
-    return np.stack(
-        [
-            whitening[:, 0, 0] * error[:, 0] + whitening[:, 0, 1] * error[:, 1],
-            whitening[:, 1, 0] * error[:, 0] + whitening[:, 1, 1] * error[:, 1],
-        ],
-        axis=1,
-    )
+def _by_component(whitening: Array) -> Array:
+    """W (N, 2, 2) as (2, 2, N)."""
+    return np.ascontiguousarray(whitening.transpose(1, 2, 0))
+
+
+def _whiten(error: Array, W: Array) -> Array:
+    return np.asarray(W[:, 0] * error[0] + W[:, 1] * error[1])
 
 
 _SMALLEST_DEPTH = 1e-6
 
 
 def _project(q: Array, lens: tuple[Array, ...]) -> tuple[Array, Array, Array, Array, Array]:
+    """Pixels (2, N) of points (3, N); u (2, N), s, g and the depth (N,)."""
     f, cx, cy, k1, k2, k3 = lens
-    z = np.maximum(q[:, 2], _SMALLEST_DEPTH)
-    u = q[:, :2] / z[:, None]
-    s = (u**2).sum(axis=1)
+    z = np.maximum(q[2], _SMALLEST_DEPTH)
+    u = q[:2] / z
+    s = u[0] ** 2 + u[1] ** 2
     g = 1 + s * (k1 + s * (k2 + s * k3))
-    x = (f * g)[:, None] * u
-    x[:, 0] += cx
-    x[:, 1] += cy
+    x = (f * g) * u
+    x[0] += cx
+    x[1] += cy
     return x, u, s, g, z
 
 
@@ -215,58 +230,62 @@ def linearise(state: State, observations: Observations, with_points: bool = True
     lens = _lens_of(state, observations)
     f, _, _, k1, k2, k3 = lens
     camera, point = observations.camera, observations.point
-    X = state.X[point]
-    rotated = np.matmul(state.R[camera], X[:, :3, None])[:, :, 0]
-    q, by_readout = _moved_by_readout(state, observations, rotated, rotated + X[:, 3:] * state.t[camera])
+    q, R, rotated, X, by_readout = _camera_points(state, observations)
     x, u, s, g, z = _project(q, lens)
-    W = observations.whitening
-    residual = _whiten(x - observations.xy, W)
+    W = _by_component(observations.whitening)
+    residual = _whiten(x - observations.xy.T, W)
 
+    n = len(camera)
     slope = k1 + s * (2 * k2 + s * 3 * k3)
-    n = len(q)
-    by_u = np.empty((n, 2, 2))  # W dx/du
-    fg, fs = f * g, 2 * f * slope
-    xx, xy, yy = fg + fs * u[:, 0] ** 2, fs * u[:, 0] * u[:, 1], fg + fs * u[:, 1] ** 2
-    for i in range(2):
-        by_u[:, i, 0] = W[:, i, 0] * xx + W[:, i, 1] * xy
-        by_u[:, i, 1] = W[:, i, 0] * xy + W[:, i, 1] * yy
-    by_q = np.empty((n, 2, 3))
-    by_q[:, :, :2] = by_u / z[:, None, None]
-    by_q[:, :, 2] = -(by_q[:, :, 0] * u[:, None, 0] + by_q[:, :, 1] * u[:, None, 1])
+    fg, fs = f * g / z, 2 * f * slope / z
+    xx, xy, yy = fg + fs * u[0] ** 2, fs * u[0] * u[1], fg + fs * u[1] ** 2
+    by_q = np.empty((2, 3, n))
+    by_q[:, 0] = W[:, 0] * xx + W[:, 1] * xy
+    by_q[:, 1] = W[:, 0] * xy + W[:, 1] * yy
+    by_q[:, 2] = -(by_q[:, 0] * u[0] + by_q[:, 1] * u[1])
 
-    by_pose = np.empty((n, 2, 6))
-    r0, r1, r2 = rotated[:, None, 0], rotated[:, None, 1], rotated[:, None, 2]
-    a0, a1, a2 = by_q[:, :, 0], by_q[:, :, 1], by_q[:, :, 2]
-    by_pose[:, :, 0] = a2 * r1 - a1 * r2  # a . (w x r) = w . (r x a)
-    by_pose[:, :, 1] = a0 * r2 - a2 * r0
-    by_pose[:, :, 2] = a1 * r0 - a0 * r1
-    by_pose[:, :, 3:] = by_q * X[:, None, 3:]
+    by_pose = np.empty((2, 6, n))
+    a, r = by_q.transpose(1, 0, 2), rotated
+    by_pose[:, 0] = a[2] * r[1] - a[1] * r[2]  # a . (w x r) = w . (r x a)
+    by_pose[:, 1] = a[0] * r[2] - a[2] * r[0]
+    by_pose[:, 2] = a[1] * r[0] - a[0] * r[1]
+    by_pose[:, 3:] = by_q * X[3]
 
-    by_lens = np.zeros((n, 2, len(LENS_PARAMETERS)))
-    Wu = np.matmul(W, u[:, :, None])[:, :, 0]
+    by_lens = np.zeros((2, len(LENS_PARAMETERS), n))
+    Wu = W[:, 0] * u[0] + W[:, 1] * u[1]
     zoom = state.zoom[camera]
-    by_lens[:, :, FOCAL] = (g * np.exp(zoom))[:, None] * Wu
-    by_lens[:, :, 1:3] = W
-    power = np.multiply(f, Wu.T).T
+    by_lens[:, FOCAL] = g * np.exp(zoom) * Wu
+    by_lens[:, PRINCIPAL_X : PRINCIPAL_Y + 1] = W
+    power = f * Wu
     for i in range(3):
-        power = power * s[:, None]
-        by_lens[:, :, K1 + i] = power
-    by_zoom = state.lens[FOCAL] * by_lens[:, :, FOCAL]
+        power = power * s
+        by_lens[:, K1 + i] = power
+    by_zoom = state.lens[FOCAL] * by_lens[:, FOCAL]
     if state.zoom.any():
-        by_lens[:, :, K1_SLOPE] = zoom[:, None] * by_lens[:, :, K1]
-        by_zoom = by_zoom + state.lens[K1_SLOPE] * by_lens[:, :, K1]
+        by_lens[:, K1_SLOPE] = zoom * by_lens[:, K1]
+        by_zoom = by_zoom + state.lens[K1_SLOPE] * by_lens[:, K1]
     if by_readout is not None:
-        by_lens[:, :, READOUT] = np.matmul(by_q, by_readout[:, :, None])[:, :, 0]
+        by_lens[:, READOUT] = (by_q * by_readout).sum(axis=1)
 
     if with_points:
         basis = tangent_basis(state.X)
-        b = basis[point]
-        by_world = np.empty((n, 2, 4))
-        by_world[:, :, :3] = np.matmul(by_q, state.R[camera])
-        by_world[:, :, 3] = np.matmul(by_q, state.t[camera][:, :, None])[:, :, 0]
-        by_point = np.matmul(by_world, b)
+        b = _gathered(basis.reshape(-1, 12), point).reshape(4, 3, n)
+        t = _gathered(state.t, camera)
+        by_world = np.empty((2, 4, n))
+        for j in range(3):
+            by_world[:, j] = a[0] * R[j] + a[1] * R[3 + j] + a[2] * R[6 + j]
+        by_world[:, 3] = a[0] * t[0] + a[1] * t[1] + a[2] * t[2]
+        by_point = np.empty((2, 3, n))
+        w = by_world.transpose(1, 0, 2)
+        for j in range(3):
+            by_point[:, j] = w[0] * b[0, j] + w[1] * b[1, j] + w[2] * b[2, j] + w[3] * b[3, j]
     else:
-        basis, by_point = np.empty((0, 4, 3)), np.empty((n, 2, 0))
+        basis, by_point = np.empty((0, 4, 3)), np.empty((2, 0, n))
     return Linearisation(
-        residual=residual, by_pose=by_pose, by_lens=by_lens, by_zoom=by_zoom, by_point=by_point, basis=basis
+        residual=residual.T,
+        by_pose=by_pose.transpose(2, 0, 1),
+        by_lens=by_lens.transpose(2, 0, 1),
+        by_zoom=by_zoom.T,
+        by_point=by_point.transpose(2, 0, 1),
+        basis=basis,
     )
