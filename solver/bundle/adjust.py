@@ -21,7 +21,17 @@ from .gauge import gauge_directions
 from .geodesic import PROBE, bent
 from .normal_equations import assemble, point_step, reduce, structure
 from .priors import Priors
-from .residuals import FOCAL, Array, Linearisation, Observations, State, camera_points, linearise, residuals, residuals_of
+from .residuals import (
+    FOCAL,
+    Array,
+    Linearisation,
+    Observations,
+    State,
+    camera_points,
+    linearise,
+    residuals,
+    residuals_of,
+)
 
 _LARGEST_DAMPING = 1e8
 # of the logarithm of a focal length: no lens zooms by more than a factor of 50

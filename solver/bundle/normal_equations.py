@@ -133,40 +133,49 @@ def assemble(lin: Linearisation, weight: Array, by_shared: Array, s: Structure, 
     """
     n_lens, n_pose = by_shared.shape[2], 6 * s.n_cameras
     root = np.sqrt(weight * np.maximum(weight, 0.5)) if near else np.sqrt(weight)
-    r = lin.residual * (weight / root)[:, None]
-    A = np.concatenate([lin.by_pose, by_shared], axis=2) * root[:, None, None]
-    B = lin.by_point * root[:, None, None]
+    r = lin.residual.T * (weight / root)
+    A = np.concatenate([lin.by_pose.transpose(1, 2, 0), by_shared.transpose(1, 2, 0)], axis=1) * root  # (2, 6 + L, N)
+    B = lin.by_point.transpose(1, 2, 0) * root
 
     U = np.zeros((n_pose + n_lens, n_pose + n_lens))
     gradient = np.zeros(n_pose + n_lens)
-    sorted_A, sorted_r = A[s.by_camera], r[s.by_camera]
+    by_camera = np.take(np.concatenate([A, r[:, None]], axis=1), s.by_camera, axis=2)
     for camera in range(s.n_cameras):
         begin, end = s.camera_starts[camera], s.camera_starts[camera + 1]
         if begin == end:
             continue
-        block = sorted_A[begin:end].reshape(-1, 6 + n_lens)
-        product = block.T @ block
-        side = block.T @ sorted_r[begin:end].ravel()
+        u, v = by_camera[:, :, begin:end]
+        product = u @ u.T + v @ v.T
         at = slice(6 * camera, 6 * camera + 6)
         U[at, at] = product[:6, :6]
-        U[at, n_pose:] = product[:6, 6:]
-        U[n_pose:, at] = product[6:, :6]
-        U[n_pose:, n_pose:] += product[6:, 6:]
-        gradient[at] = side[:6]
-        gradient[n_pose:] += side[6:]
+        U[at, n_pose:] = product[:6, 6:-1]
+        U[n_pose:, at] = product[6:-1, :6]
+        U[n_pose:, n_pose:] += product[6:-1, 6:-1]
+        gradient[at] = product[:6, -1]
+        gradient[n_pose:] += product[6:-1, -1]
 
-    Bt = B.transpose(0, 2, 1)
-    V = np.add.reduceat(np.matmul(Bt, B), s.starts, axis=0)
-    point_gradient = np.add.reduceat(np.matmul(Bt, r[:, :, None])[:, :, 0], s.starts, axis=0)
-    cross = np.matmul(A.transpose(0, 2, 1), B)
+    V, point_gradient = point_blocks(B, r, s.starts)
+    cross = np.empty((6 + n_lens, 3, A.shape[2]))
+    for i in range(6 + n_lens):
+        cross[i] = A[0, i] * B[0] + A[1, i] * B[1]
     return NormalEquations(
         U=U,
         gradient=gradient,
         V=V,
         point_gradient=point_gradient,
-        pose_point=cross[:, :6],
-        lens_point=np.add.reduceat(cross[:, 6:], s.starts, axis=0) if n_lens else np.zeros((s.n_points, 0, 3)),
+        pose_point=cross[:6].transpose(2, 0, 1),
+        lens_point=np.add.reduceat(cross[6:], s.starts, axis=2).transpose(2, 0, 1),
     )
+
+
+def point_blocks(B: Array, r: Array, starts: NDArray[np.int64]) -> tuple[Array, Array]:
+    """V (P, 3, 3) and the gradient (P, 3) of points whose observations begin at `starts` (P,), from their Jacobians
+    (2, 3, N) and residuals (2, N)."""
+    right = np.concatenate([B, r[:, None]], axis=1)
+    blocks = np.empty((len(starts), 3, 4))
+    for i in range(3):
+        blocks[:, i] = np.add.reduceat(B[0, i] * right[0] + B[1, i] * right[1], starts, axis=1).T
+    return blocks[:, :, :3], blocks[:, :, 3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

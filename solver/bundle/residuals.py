@@ -141,7 +141,7 @@ def camera_points(state: State, observations: Observations) -> Array:
 
 
 def _camera_points(state: State, observations: Observations) -> tuple[Array, Array, Array, Array, Array | None]:
-    """q (3, N) at the time of each observation's row, R (9, N), R d (3, N), X (4, N), and dq/dreadout (3, N) or None."""
+    """q (3, N) at the time of each observation's row, R (9, N), R d (3, N), X (4, N), dq/dreadout (3, N) or None."""
     R = _gathered(state.R.reshape(-1, 9), observations.camera)
     X = _gathered(state.X, observations.point)
     rotated = np.stack([R[i] * X[0] + R[i + 1] * X[1] + R[i + 2] * X[2] for i in (0, 3, 6)])

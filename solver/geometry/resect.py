@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.adjust import cost_by_row, robust_weight
+from ..bundle.normal_equations import point_blocks
 from ..bundle.residuals import Array, Observations, State, linearise, residuals
 from .rotation import rotation_matrix
 
@@ -58,18 +60,19 @@ def refine_poses(
     cost = cost_of(state)
     damping = np.full(len(frames), 1e-4)
     columns = list(free)
+    order = np.argsort(row, kind="stable")
+    starts = np.searchsorted(row[order], np.arange(len(frames)))
     for _ in range(iterations):
         lin = linearise(state, observations, with_points=False)
         root = np.sqrt(robust_weight(lin.residual, cauchy))
-        by_pose = np.concatenate([lin.by_pose, lin.by_zoom[:, :, None]], axis=2)[:, :, columns]
-        J, r = by_pose * root[:, None, None], lin.residual * root[:, None]
-        H = np.zeros((len(frames), len(free), len(free)))
-        g = np.zeros((len(frames), len(free)))
-        order = np.argsort(row, kind="stable")
-        starts = np.searchsorted(row[order], np.arange(len(frames)))
-        for i, rows in enumerate(np.split(order, starts[1:])):
-            block = J[rows].reshape(-1, len(free))
-            H[i], g[i] = block.T @ block, block.T @ r[rows].ravel()
+        J = np.concatenate([lin.by_pose.transpose(1, 2, 0), lin.by_zoom.T[:, None]], axis=1)[:, columns]
+        J = np.take(np.concatenate([J, lin.residual.T[:, None]], axis=1) * root, order, axis=2)
+        H = np.empty((len(frames), len(free), len(free)))
+        g = np.empty((len(frames), len(free)))
+        for i, (begin, end) in enumerate(pairwise((*starts, len(row)))):
+            u, v = J[:, :, begin:end]
+            product = u @ u.T + v @ v.T
+            H[i], g[i] = product[:-1, :-1], product[:-1, -1]
         diagonal = np.einsum("fii->fi", H)
         if ZOOM[0] in free:
             diagonal[:, -1] += zoom_sd**-2
@@ -107,10 +110,7 @@ def refine_points(
     for _ in range(iterations):
         lin = linearise(state, observations)
         root = np.sqrt(robust_weight(lin.residual, cauchy))
-        J, r = lin.by_point * root[:, None, None], lin.residual * root[:, None]
-        Jt = J.transpose(0, 2, 1)
-        H = np.add.reduceat(np.matmul(Jt, J), starts, axis=0)
-        g = np.add.reduceat(np.matmul(Jt, r[:, :, None])[:, :, 0], starts, axis=0)
+        H, g = point_blocks(lin.by_point.transpose(1, 2, 0) * root, lin.residual.T * root, starts)
         diagonal = np.einsum("pii->pi", H)
         diagonal *= 1 + damping[:, None]
         diagonal += 1e-9

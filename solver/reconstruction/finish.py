@@ -159,7 +159,9 @@ def finish(model: Model, progress: Progress, iterations: int | None = None) -> F
         if not result.converged and limit < _ITERATIONS:
             break
     progress(1.0, "Adjusting all frames")
-    return Finished(model=normalised(model), options=options, frames=frames, iterations=iterations, converged=result.converged)
+    return Finished(
+        model=normalised(model), options=options, frames=frames, iterations=iterations, converged=result.converged
+    )
 
 
 def frame_deviations(
