@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _keep_memory() -> None:
-    """Let glibc keep what arrays leave: given back, each page is cleared anew for the next array, a tenth of a solve."""
+    """Let glibc keep what arrays leave: given back, it is cleared anew for the next array, a tenth of a solve."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK_BYTES)
