@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 Array32 = NDArray[np.float32]
 
 _SMALLEST_STEP_PX = 0.005
+# templates are gathered anew only when so small a share of them still moves: that takes as long as a step
+_FEW = 0.6
 # fewer patches are aligned before a second thread has started
 _LEAST_SHARED = 64
 
@@ -193,13 +195,14 @@ def _align(
     picture: Array32, templates: Templates, patch: Patch, position: Array32, warp: Array32, iterations: int
 ) -> Alignment:
     position, warp = position.copy(), warp.copy()
-    active = np.arange(len(position))
+    rows, moving = np.arange(len(position)), np.ones(len(position), dtype=bool)
+    left = templates
     for _ in range(iterations):
-        centred = patch.centred(sample_warped(picture, position[active], warp[active], patch))
-        gain = templates.contrast[active] / patch.spread(centred)
-        error = centred * gain[:, None] - templates.values[active]
-        step = np.matmul(templates.solver[active], error[:, :, None])[:, :, 0]  # (n, 11)
-        shape = np.empty((len(active), 2, 2), np.float32)
+        centred = patch.centred(sample_warped(picture, position[rows], warp[rows], patch))
+        gain = left.contrast / patch.spread(centred)
+        error = centred * gain[:, None] - left.values
+        step = np.matmul(left.solver, error[:, :, None])[:, :, 0]  # (n, 11)
+        shape = np.empty((len(rows), 2, 2), np.float32)
         shape[:, 0, 0], shape[:, 0, 1] = 1 + step[:, 2], step[:, 3]
         shape[:, 1, 0], shape[:, 1, 1] = step[:, 4], 1 + step[:, 5]
         determinant = shape[:, 0, 0] * shape[:, 1, 1] - shape[:, 0, 1] * shape[:, 1, 0]
@@ -209,14 +212,16 @@ def _align(
         inverse[:, 0, 1], inverse[:, 1, 0] = -shape[:, 0, 1], -shape[:, 1, 0]
         inverse /= np.where(ok, determinant, 1)[:, None, None]
         inverse[~ok] = np.eye(2, dtype=np.float32)
-        new_warp = np.matmul(warp[active], inverse)
+        new_warp = np.matmul(warp[rows], inverse)
         shift = np.matmul(new_warp, step[:, :2, None])[:, :, 0]
-        warp[active] = new_warp
-        position[active] -= shift
+        warp[rows[moving]] = new_warp[moving]
+        position[rows[moving]] -= shift[moving]
         size = np.abs(shift).max(axis=1) + 3 * np.abs(step[:, 2:6]).max(axis=1)
-        active = active[(size > _SMALLEST_STEP_PX) & ok & np.isfinite(size)]
-        if not len(active):
+        moving &= (size > _SMALLEST_STEP_PX) & ok & np.isfinite(size)
+        if not moving.any():
             break
+        if moving.mean() < _FEW:
+            rows, left, moving = rows[moving], left.select(moving), moving[moving]
     values = sample_warped(picture, position, warp, patch)
     centred = patch.centred(values)
     correlation = ((centred * templates.values) @ patch.window) / (patch.spread(centred) * templates.contrast)

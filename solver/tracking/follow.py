@@ -164,7 +164,8 @@ class _Follower:
 
     def advance(self, frame: LuminanceFrame) -> None:
         options = self.options
-        grey = np.clip(np.rint(frame.pixels), 0, 255).astype(np.uint8, copy=False)
+        pixels = frame.pixels
+        grey = pixels if pixels.dtype == np.uint8 else np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
         picture = smooth(frame.pixels, options.smoothing_px)
         self.area = joined_area(self.area, picture_area(grey))
         self.copy.append(self.grey is not None and _same(grey, self.grey))
@@ -304,8 +305,8 @@ class _Follower:
         """A track moves like its nearest neighbour."""
         if not len(self.position):
             return np.zeros_like(position)
-        nearest = ((position[:, None] - self.position[None]) ** 2).sum(axis=2).argmin(axis=1)
-        return self.velocity[nearest]
+        x, y = (np.subtract.outer(position[:, i], self.position[:, i]) for i in range(2))
+        return self.velocity[(x * x + y * y).argmin(axis=1)]
 
     def _observe(
         self, frame: LuminanceFrame, track: NDArray[np.int64], position: Array32, warp: Array32, values: Array32
