@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,8 +201,10 @@ def _solve_shot(request: Request, whole: Footage, target: _Target, fingerprint: 
     if request.name is not None:
         result = replace(result, shot=replace(result.shot, name=request.name))
     steps(1.0, "Writing the scene")
-    notes = (*found.notes, *_write_blend(result, target))
-    write_overlay(target.overlay, result, footage.images(overlay_frames(result)))
+    with ThreadPoolExecutor(1) as pool:
+        overlay = pool.submit(write_overlay, target.overlay, result, footage.images(overlay_frames(result)))
+        notes = (*found.notes, *_write_blend(result, target))
+        overlay.result()
     seconds = time.perf_counter() - started
     record = solve_record(result, program_version(), found.known)
     record["notes"] = list(notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,7 +28,7 @@ from .tracking.follow import TrackOptions, follow
 from .tracking.match import MatchOptions, match_tracks, pictures_overlap
 from .tracking.reject import still_in_picture
 from .types import MOVING, WARNINGS, Shot, Solve, Tracks
-from .vanishing.upright import with_up
+from .vanishing.upright import edges_of_shot, with_up
 
 _log = logging.getLogger(__name__)
 
@@ -113,9 +114,14 @@ def _solve(footage: Footage, options: SolveOptions, progress: Progress) -> Solve
             "needed to find how: choose a longer clip or the folder that holds the whole sequence."
         )
     tracks = tracks.select(~still_in_picture(tracks, footage.size[0])[tracks.track])
-    solved = _solve_shot(shot, tracks, options, progress.part(0.0, 0.98), clock)
-    # which way is up is one thing for the whole shot
-    return with_up(solved, footage, progress.part(0.98, 1.0)) if options.earlier is None else solved
+    if options.earlier is not None:
+        # which way is up is one thing for the whole shot
+        return _solve_shot(shot, tracks, options, progress, clock)
+    with ThreadPoolExecutor(1) as pool:
+        # the solve leaves a core idle
+        edges = pool.submit(edges_of_shot, footage)
+        solved = _solve_shot(shot, tracks, options, progress.part(0.0, 0.98), clock)
+        return with_up(solved, footage, edges.result(), progress.part(0.98, 1.0))
 
 
 def solve_tracks(

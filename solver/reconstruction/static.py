@@ -26,6 +26,7 @@ from ..vanishing.edges import Edges, find_edges
 from ..vanishing.estimate import KnownLens, VanishingPoints, at_focal, edge_distortion, vanishing_points
 from ..vanishing.gravity import gravity
 from ..vanishing.mean_picture import mean_picture
+from ..vanishing.world_lines import edges_in_shot
 
 Array = NDArray[np.float64]
 
@@ -215,7 +216,7 @@ def _orientation(
         lines = at_focal(lines, focal.value, focal.sd)
         if lines.upright:
             return lines.R_cam_from_axes, lines.rotation_sd, lines.up_sd, ()
-    found = gravity([picture], np.eye(3)[None], np.array([focal.value]), lens)
+    found = gravity([edges_in_shot(picture)], np.eye(3)[None], np.array([focal.value]), lens)
     if found is None:
         reason = "The picture shows no vertical or horizontal lines: the camera is set level, as it need not be."
         return np.eye(3), np.full(3, np.pi / 6), None, (reason,)

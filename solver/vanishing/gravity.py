@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ..geometry.rotation import orthonormal, rotation_matrix
 from ..lens import BrownConradyLens
 from .covariance import SLACK
+from .edges import Edges
 from .search import ROUGH_SHARE, second_axes
 from .world_lines import WorldLines
 
@@ -90,15 +91,13 @@ def roll_and_pitch(up_cam: Array) -> tuple[Array, Array]:
     return np.arctan2(up_cam[..., 0], -up_cam[..., 1]), np.arcsin(np.clip(up_cam[..., 2], -1, 1))
 
 
-def gravity(
-    pictures: Sequence[NDArray[np.generic]], R_cam_from_world: Array, focal_px: Array, lens: BrownConradyLens
-) -> Gravity | None:
+def gravity(edges: Sequence[Edges], R_cam_from_world: Array, focal_px: Array, lens: BrownConradyLens) -> Gravity | None:
     """Find the vertical.
 
     Parameters
     ----------
-    pictures : sequence of K arrays of shape (H, W), uint8 or float 0 to 255
-        Frames of the shot; a dozen spread over it suffice.
+    edges : sequence of K Edges
+        From `edges_in_shot`, of frames of the shot; a dozen spread over it suffice.
     R_cam_from_world : ndarray of shape (K, 3, 3)
         Of these frames.
     focal_px : ndarray of shape (K,)
@@ -114,15 +113,15 @@ def gravity(
     ValueError
         If the numbers of pictures, rotations and focal lengths differ, or a picture is not of the lens's size.
     """
-    if not len(pictures) == len(R_cam_from_world) == len(focal_px):
+    if not len(edges) == len(R_cam_from_world) == len(focal_px):
         raise ValueError(
-            f"{len(pictures)} pictures need as many rotations and focal lengths, found {len(R_cam_from_world)} and "
+            f"{len(edges)} pictures need as many rotations and focal lengths, found {len(R_cam_from_world)} and "
             f"{len(focal_px)}"
         )
     width, height = lens.size
-    if any(picture.shape != (height, width) for picture in pictures):
+    if any(seen.size != (width, height) for seen in edges):
         raise ValueError(f"the lens is for pictures of {width} x {height} pixels")
-    lines = WorldLines.of(pictures, R_cam_from_world, np.asarray(focal_px, np.float64), lens)
+    lines = WorldLines.of(edges, R_cam_from_world, np.asarray(focal_px, np.float64), lens)
     if len(lines) < 2:
         return None
     best = _clear_best(lines, alone=False)
@@ -136,10 +135,10 @@ def gravity(
         vertical = _refine(
             lines, _frame(lines, best.axes, np.where(np.arange(3) == best.up, best.share, 0.0)), _ITERATIONS
         )
-        enough = vertical.share.sum() * len(lines) >= _ENOUGH_ALONE * len(pictures)
+        enough = vertical.share.sum() * len(lines) >= _ENOUGH_ALONE * len(edges)
         if enough and vertical.up is not None and (other := _deviation(lines, vertical, _PLUMB)) < _AS_MUCH * sd:
             best, sd = vertical, other
-    return Gravity(up_world=best.vertical, sd=sd, n_lines=round(best.share.sum() * len(lines) / len(pictures)))
+    return Gravity(up_world=best.vertical, sd=sd, n_lines=round(best.share.sum() * len(lines) / len(edges)))
 
 
 def _clear_best(lines: WorldLines, *, alone: bool) -> _Frame | None:

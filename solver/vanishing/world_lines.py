@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..lens import BrownConradyLens
-from .edges import EdgeOptions, find_edges
+from .edges import EdgeOptions, Edges, find_edges
 from .likelihood import FREEDOM, Lines, densities_each, errors_each
 from .segments import straight_segments
 
@@ -18,6 +18,11 @@ Array = NDArray[np.float64]
 # many pictures of the same things: smaller ones will do, and the longest lines of each
 _EDGES = EdgeOptions(longest_side=640)
 _MOST_LINES = 120
+
+
+def edges_in_shot(picture: NDArray[np.generic]) -> Edges:
+    """The edges of one (H, W) of several pictures, uint8 or float 0 to 255."""
+    return find_edges(picture, _EDGES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +45,12 @@ class WorldLines:
     R_pictures: Array
 
     @classmethod
-    def of(
-        cls, pictures: Sequence[NDArray[np.generic]], R_cam_from_world: Array, focal_px: Array, lens: BrownConradyLens
-    ) -> WorldLines:
+    def of(cls, edges: Sequence[Edges], R_cam_from_world: Array, focal_px: Array, lens: BrownConradyLens) -> WorldLines:
         """Lines of pictures; the arguments are those of `gravity`."""
         side = float(max(lens.size))
         parts = []
-        for picture, focal in zip(pictures, focal_px, strict=True):
-            segments = straight_segments(find_edges(picture, _EDGES), lens, float(focal))
+        for seen, focal in zip(edges, focal_px, strict=True):
+            segments = straight_segments(seen, lens, float(focal))
             segments = segments.select(np.sort(np.argsort(-segments.length, kind="stable")[:_MOST_LINES]))
             parts.append(Lines.of(segments, lens.principal_point, side))
         count = [len(part) for part in parts]

@@ -14,6 +14,7 @@ from solver.lens import BrownConradyLens
 from solver.types import SOLVED, CameraPath, Points, Shot, Solve, SolveReport, Tracks
 from solver.vanishing.gravity import Gravity, gravity
 from solver.vanishing.upright import with_up
+from solver.vanishing.world_lines import edges_in_shot
 from tests.straight_lines import camera, clutter, drawn, post, room, seen
 from tests.synthetic import turn
 from tests.unit.sample_clip import clip
@@ -47,7 +48,7 @@ def pictures(scene: Array, R: Array, centres: Array, rng: np.random.Generator, *
 def up_of(scene: Array, seed: int, *, roll_deg: float = 0.0, count: int = 4) -> Gravity | None:
     R, centres = cameras(count, roll_deg)
     shown = pictures(scene, R, centres, np.random.default_rng(seed))
-    return gravity(shown, R @ WORLD.T, np.full(count, FOCAL), LENS)
+    return gravity([edges_in_shot(picture) for picture in shown], R @ WORLD.T, np.full(count, FOCAL), LENS)
 
 
 def angle_deg(first: Array, second: Array) -> float:
@@ -94,12 +95,12 @@ def test_a_camera_that_lies_on_its_side_has_no_up() -> None:
 
 
 def test_plain_pictures_have_no_up() -> None:
-    plain = [np.full(SIZE[::-1], 128, np.uint8)] * 3
+    plain = [edges_in_shot(np.full(SIZE[::-1], 128, np.uint8))] * 3
     assert gravity(plain, np.tile(np.eye(3), (3, 1, 1)), np.full(3, FOCAL), LENS) is None
 
 
 def test_pictures_of_another_size_or_number_are_the_callers_mistake() -> None:
-    plain = [np.full((100, 100), 128, np.uint8)]
+    plain = [edges_in_shot(np.full((100, 100), 128, np.uint8))]
     with pytest.raises(ValueError, match="640 x 360"):
         gravity(plain, np.eye(3)[None], np.array([FOCAL]), LENS)
     with pytest.raises(ValueError, match="rotations"):
