@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 
 from ..conventions import OPENCV_OFFSET_PX
 from ..geometry.two_view import fundamental
-from .align import Array32, Patch, Templates, align, make_templates
+from .align import Array32, Patch, Templates, align, as_bytes, make_templates
 from .features import Features, find_features
 from .pairs import epipolar_distance, match_pair
 
@@ -117,7 +117,7 @@ class FirstPatches:
             picture, at.reshape(len(position), side * side, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         self._starts.append(self.count)
-        self._blocks.append(np.clip(np.rint(values), 0, 255).astype(np.uint8).reshape(-1, side, side))
+        self._blocks.append(as_bytes(values).reshape(-1, side, side))
         self.count += len(position)
 
     def templates(self, track: NDArray[np.int64]) -> Templates:

@@ -68,6 +68,13 @@ def smooth(pixels: NDArray[np.generic], sigma: float) -> Array32:
     return np.asarray(cv2.GaussianBlur(pixels.astype(np.float32, copy=False), (0, 0), sigma), dtype=np.float32)
 
 
+def as_bytes(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Grey levels as uint8, rounded; what is bytes already comes back as it is."""
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
 def sample(picture: Array32, positions: Array32) -> Array32:
     """Bilinear samples (N, M) at OpenCV pixel positions (N, M, 2); the border is continued."""
     return np.asarray(

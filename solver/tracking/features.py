@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..conventions import OPENCV_OFFSET_PX
+from .align import as_bytes
 
 # half the usual threshold: dim pictures keep their points, and the spread drops the weakest of rich ones
 _CONTRAST = 0.02
@@ -133,7 +134,7 @@ def _reduced(pixels: NDArray[np.generic], largest_side: int) -> tuple[NDArray[np
         size = (max(1, round(width * share)), max(1, round(height * share)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     factor = np.array([width, height]) / np.array(pixels.shape[::-1])
-    picture = pixels if pixels.dtype == np.uint8 else np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    picture = as_bytes(pixels)
     return np.ascontiguousarray(picture), factor
 
 

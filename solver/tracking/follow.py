@@ -23,7 +23,7 @@ from ..footage.matte import Matte
 from ..progress import Progress
 from ..types import Tracks
 from .again import Found, Seen, View
-from .align import Array32, Templates, align, make_patch, make_templates, sample_warped, smooth
+from .align import Array32, Templates, align, as_bytes, make_patch, make_templates, sample_warped, smooth
 from .detect import Area, detect, joined_area, picture_area
 from .light import in_the_light_of
 from .rejoin import Memory
@@ -164,8 +164,7 @@ class _Follower:
 
     def advance(self, frame: LuminanceFrame) -> None:
         options = self.options
-        pixels = frame.pixels
-        grey = pixels if pixels.dtype == np.uint8 else np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+        grey = as_bytes(frame.pixels)
         picture = smooth(frame.pixels, options.smoothing_px)
         self.area = joined_area(self.area, picture_area(grey))
         self.copy.append(self.grey is not None and _same(grey, self.grey))
@@ -317,7 +316,7 @@ class _Follower:
                 frame=np.full(len(track), frame.index, dtype=np.int64),
                 position=position,
                 warp=warp,
-                values=np.clip(np.rint(values), 0, 255).astype(np.uint8),
+                values=as_bytes(values),
             )
         )
 

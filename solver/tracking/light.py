@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .align import as_bytes
+
 # a step of the camera is small on pictures this coarse
 _SIDE_PX = 64
 _COARSE_PX = 2.0
@@ -49,5 +51,5 @@ def in_the_light_of(grey: NDArray[np.uint8], before: NDArray[np.uint8]) -> NDArr
         weight = 1 / np.sqrt(1 + ((then[free] - A @ (gain, bias)) / _MISFIT) ** 2)
     if not _GAINS[0] < gain < _GAINS[1] or (abs(gain - 1) < _LEAST_GAIN and abs(bias) < _LEAST_BIAS):
         return None
-    table = np.clip(np.rint(gain * np.arange(256) + bias), 0, 255).astype(np.uint8)
+    table = as_bytes(gain * np.arange(256) + bias)
     return np.asarray(cv2.LUT(grey, table))
