@@ -19,6 +19,8 @@ camera goes on at its velocity (w, v) (Hedborg et al., Rolling shutter bundle ad
 
     q' = q + tau (w x R d + rho v) + tau^2 / 2 w x (w x R d)
 
+and its zoom at its own rate r: z' = z + tau r.
+
 Observations are computed with side by side in memory, component by component: arrays of shape (N, ...) are views of
 contiguous ones of shape (..., N), which numpy works through several times as fast.
 """
@@ -80,8 +82,9 @@ class State:
         `LENS_PARAMETERS`; in a zoom the focal length is that where `zoom` is zero.
     zoom : ndarray of shape (C,)
         Logarithm of each camera's focal length over the lens's.
-    velocity : ndarray of shape (C, 6)
-        Turn w, radians about the camera's axes, and change v of t, both a frame. Held in an adjustment.
+    velocity : ndarray of shape (C, 7)
+        Turn w, radians about the camera's axes, change v of t, and rate r of the zoom, all a frame. Held in an
+        adjustment.
     """
 
     R: Array
@@ -89,7 +92,7 @@ class State:
     X: Array
     lens: Array
     zoom: Array = field(default_factory=lambda: np.zeros(0))
-    velocity: Array = field(default_factory=lambda: np.zeros((0, 6)))
+    velocity: Array = field(default_factory=lambda: np.zeros((0, 7)))
 
     def __post_init__(self) -> None:
         n = len(self.R)
@@ -98,7 +101,7 @@ class State:
         if len(self.zoom) != n:
             object.__setattr__(self, "zoom", np.zeros(n))
         if len(self.velocity) != n:
-            object.__setattr__(self, "velocity", np.zeros((n, 6)))
+            object.__setattr__(self, "velocity", np.zeros((n, 7)))
 
     @property
     def focal_px(self) -> Array:
@@ -149,12 +152,29 @@ def _camera_points(state: State, observations: Observations) -> tuple[Array, Arr
     if not state.velocity.any():
         return q, R, rotated, X, None
     velocity = _gathered(state.velocity, observations.camera)
-    late = observations.xy[:, 1] / observations.height - 0.5
+    late = _late(observations)
     turn = np.cross(velocity[:3], rotated, axis=0)
-    linear = late * (turn + X[3] * velocity[3:])
+    linear = late * (turn + X[3] * velocity[3:6])
     second = 0.5 * late**2 * np.cross(velocity[:3], turn, axis=0)
     readout = state.lens[READOUT]
     return q + readout * linear + readout**2 * second, R, rotated, X, linear + 2 * readout * second
+
+
+def _late(observations: Observations) -> Array:
+    """When the row of each observation (N,) is exposed after the middle row, in readouts."""
+    return observations.xy[:, 1] / observations.height - 0.5
+
+
+def _zoom_rate(state: State, observations: Observations) -> Array | None:
+    """Change (N,) of the zoom at each observation for a readout of a frame; None where nothing changes."""
+    rate = state.velocity[:, 6]
+    return _late(observations) * rate[observations.camera] if rate.any() else None
+
+
+def _zoom_of(state: State, observations: Observations) -> Array:
+    """Zoom (N,) at the time of each observation's row."""
+    zoom, rate = state.zoom[observations.camera], _zoom_rate(state, observations)
+    return zoom if rate is None else zoom + state.lens[READOUT] * rate
 
 
 def _gathered(values: Array, index: NDArray[np.int64]) -> Array:
@@ -184,7 +204,7 @@ def _lens_of(state: State, observations: Observations) -> tuple[Array, ...]:
     f, cx, cy, k1, k2, k3 = state.lens[: K3 + 1]
     if not state.zoom.any():
         return f, cx, cy, k1, k2, k3
-    zoom = state.zoom[observations.camera]
+    zoom = _zoom_of(state, observations)
     return f * np.exp(zoom), cx, cy, k1 + state.lens[K1_SLOPE] * zoom, k2, k3
 
 
@@ -253,7 +273,7 @@ def linearise(state: State, observations: Observations, with_points: bool = True
 
     by_lens = np.zeros((2, len(LENS_PARAMETERS), n))
     Wu = W[:, 0] * u[0] + W[:, 1] * u[1]
-    zoom = state.zoom[camera]
+    zoom = _zoom_of(state, observations)
     by_lens[:, FOCAL] = g * np.exp(zoom) * Wu
     by_lens[:, PRINCIPAL_X : PRINCIPAL_Y + 1] = W
     power = f * Wu
@@ -266,6 +286,9 @@ def linearise(state: State, observations: Observations, with_points: bool = True
         by_zoom = by_zoom + state.lens[K1_SLOPE] * by_lens[:, K1]
     if by_readout is not None:
         by_lens[:, READOUT] = (by_q * by_readout).sum(axis=1)
+        rate = _zoom_rate(state, observations)
+        if rate is not None:
+            by_lens[:, READOUT] += rate * by_zoom
 
     if with_points:
         basis = tangent_basis(state.X)

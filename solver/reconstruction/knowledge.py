@@ -293,7 +293,7 @@ def _moved(model: Model, Q: Array, scale: float, shift: Array) -> Model:
     X[:, :3] = scale * state.X[:, :3] @ Q.T + state.X[:, 3:] * shift
     X /= np.sqrt((X**2).sum(axis=1))[:, None]
     velocity = state.velocity.copy()
-    velocity[:, 3:] = scale * velocity[:, 3:] - np.cross(velocity[:, :3], np.einsum("fij,j->fi", R, shift))
+    velocity[:, 3:6] = scale * velocity[:, 3:6] - np.cross(velocity[:, :3], np.einsum("fij,j->fi", R, shift))
     t = scale * state.t - np.einsum("fij,j->fi", R, shift)
     return replace(model, state=replace(state, R=R, t=t, X=X, velocity=velocity))
 

@@ -307,5 +307,5 @@ def _normalised(model: Model) -> Model:
     X[:, :3] = (state.X[:, :3] - state.X[:, 3:] * origin) @ R0.T / scale
     X /= np.sqrt((X**2).sum(axis=1))[:, None]
     velocity = state.velocity.copy()
-    velocity[:, 3:] /= scale
+    velocity[:, 3:6] /= scale
     return replace(model, state=replace(state, R=R, t=t, X=X, velocity=velocity))

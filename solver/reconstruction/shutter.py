@@ -26,15 +26,16 @@ def with_velocity(model: Model) -> Model:
     Frames without a neighbour within two frames get none.
     """
     posed = np.flatnonzero(model.posed)
-    velocity = np.zeros((len(model.posed), 6))
+    velocity = np.zeros((len(model.posed), 7))
     if len(posed) > 1:
         R, t = model.state.R[posed], model.state.t[posed]
         gap = np.diff(model.times[posed])[:, None]
         # w with R_next = exp(w gap) R, and the part of t's change that the turn does not make
         turn = Rotation.from_matrix(R[1:] @ R[:-1].transpose(0, 2, 1)).as_rotvec() / gap
-        step = np.concatenate([turn, np.diff(t, axis=0) / gap], axis=1)
+        zoom = model.state.zoom[posed, None]
+        step = np.concatenate([turn, np.diff(t, axis=0) / gap, np.diff(zoom, axis=0) / gap], axis=1)
         near = gap[:, 0] <= 2
-        before, after = np.vstack([np.zeros(6), step]), np.vstack([step, np.zeros(6)])
+        before, after = np.vstack([np.zeros(7), step]), np.vstack([step, np.zeros(7)])
         known = np.stack([np.append(False, near), np.append(near, False)]).astype(np.float64)
         speed = np.stack([np.linalg.norm(side[:, :3], axis=1) for side in (before, after)])
         slower = np.where(known[::-1] > 0, speed[::-1], np.inf)
@@ -49,5 +50,5 @@ def without_readout(model: Model) -> Model:
     lens = model.state.lens.copy()
     lens[READOUT] = 0.0
     return replace(
-        model, rolling=False, state=replace(model.state, lens=lens, velocity=np.zeros((len(model.posed), 6)))
+        model, rolling=False, state=replace(model.state, lens=lens, velocity=np.zeros((len(model.posed), 7)))
     )

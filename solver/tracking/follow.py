@@ -61,7 +61,7 @@ class TrackOptions:
     count: int = 900
     patch_radius: int = 7
     patch_sigma: float = 3.5
-    smoothing_px: float = 0.35
+    smoothing_px: float = 0.6
     window_px: int = 21
     pyramid_levels: int = 3
     forward_backward_px: float = 1.0

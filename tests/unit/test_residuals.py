@@ -57,7 +57,7 @@ def rolling_state(rng: np.random.Generator) -> State:
     """A zoom seen by a rolling shutter."""
     state = zooming_state(rng)
     state.lens[LENS_PARAMETERS.index("readout")] = 0.6
-    return replace(state, velocity=rng.normal(scale=[0.02] * 3 + [0.05] * 3, size=(N_CAMERAS, 6)))
+    return replace(state, velocity=rng.normal(scale=[0.02] * 3 + [0.05] * 4, size=(N_CAMERAS, 7)))
 
 
 def turned_state(rng: np.random.Generator) -> State:
