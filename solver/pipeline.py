@@ -229,7 +229,7 @@ def _tracks(footage: Footage, options: SolveOptions, progress: Progress) -> Trac
     # of two or three frames no track can be as long as it should
     track = replace(options.track, least_length=min(options.track.least_length, len(footage)))
     try:
-        return follow(footage.luminance(), len(footage), track, progress, options.matte)
+        return follow(footage.luminance, len(footage), track, progress, options.matte)
     except SceneCut as cut:
         after = int(np.searchsorted(footage.frame_numbers, cut.frame))
         if len(footage) > _MOST_STILLS or after > _MOST_FOLLOWED:

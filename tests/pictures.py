@@ -6,7 +6,7 @@ adds errors above a hundredth of a pixel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -81,6 +81,6 @@ def noisy(pixels: Array32, deviation: float, rng: np.random.Generator) -> NDArra
     return np.clip(np.rint(pixels + grain), 0, 255).astype(np.uint8)
 
 
-def frames(pictures: Sequence[NDArray[np.uint8]] | Sequence[Array32]) -> Iterator[Frame]:
-    """Frames numbered from 1."""
-    return (Frame(i, i + 1, pixels) for i, pixels in enumerate(pictures))
+def frames(pictures: Sequence[NDArray[np.uint8]] | Sequence[Array32]) -> Callable[[], Iterator[Frame]]:
+    """Reads frames numbered from 1."""
+    return lambda: (Frame(i, i + 1, pixels) for i, pixels in enumerate(pictures))

@@ -8,7 +8,7 @@ the picture has room.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -100,27 +100,28 @@ _FLICKER_SHARE = 0.7
 # a camera that stands still has grain of half a level or more
 _SAME = 0.15
 _SAMPLED = 3
-# median correlation of the patches of one frame with the next below which the picture is grain for the most part: 0.68
-# to 0.71 there, 0.80 to 0.99 elsewhere; and how many frames to wait for one that shows something
-_GRAINY = 0.75
-_MOST_BEGUN = 16
+# median correlation of new patches with the next frame, of so many at least, below which that is grainy or blurred:
+# 0.58 to 0.72 where more smoothing helps, 0.78 to 0.99 elsewhere; and the share of such frames that asks for it
+_GRAINY = 0.72
+_LEAST_NEW = 30
+_GRAINY_SHARE = 0.25
 # how often the patches of ended tracks are let go, so that memory does not grow with the shot
 _SETTLE_FRAMES = 32
 
 
 def follow(
-    frames: Iterable[LuminanceFrame],
+    frames: Callable[[], Iterable[LuminanceFrame]],
     n_frames: int,
     options: TrackOptions,
     progress: Progress | None = None,
     matte: Matte | None = None,
 ) -> Tracks:
-    """Tracks of all frames, each read once.
+    """Tracks of all frames.
 
     Parameters
     ----------
-    frames : iterable of LuminanceFrame
-        In order.
+    frames : callable
+        Reads the frames, in order; called once more where their grain asks for more smoothing.
     n_frames : int
     options : TrackOptions
     progress : Progress or None
@@ -139,23 +140,20 @@ def follow(
     TooFewTracks
         If the first frame has hardly any texture.
     """
+    progress = progress or Progress()
     with ThreadPoolExecutor(2) as pool:
-        follower = _Follower(options, n_frames, matte, pool)
-        begun: list[LuminanceFrame] | None = []
-        for frame in frames:
-            follower.advance(frame)
-            if begun is not None:
-                begun.append(frame)
-                if follower.first_correlation < _GRAINY:
-                    smoother = replace(options, smoothing_px=max(options.grain_smoothing_px, options.smoothing_px))
-                    follower = _Follower(smoother, n_frames, matte, pool)
-                    for again in begun:
-                        follower.advance(again)
-                if np.isfinite(follower.first_correlation) or len(begun) == _MOST_BEGUN:
-                    begun = None
-            if progress is not None:
-                progress((frame.index + 1) / n_frames, "Tracking")
-        return follower.tracks(n_frames)
+        follower, begun, may_smooth = _Follower(options, n_frames, matte, pool), 0.0, True
+        while True:
+            for frame in frames():
+                follower.advance(frame)
+                done = begun + (1 - begun) * (frame.index + 1) / n_frames
+                progress(done, "Tracking")
+                if may_smooth and follower.grainy_frames > _GRAINY_SHARE * n_frames:
+                    break
+            else:
+                return follower.tracks(n_frames)
+            smoother = replace(options, smoothing_px=max(options.grain_smoothing_px, options.smoothing_px))
+            follower, begun, may_smooth = _Follower(smoother, n_frames, matte, pool), done, False
 
 
 class _Follower:
@@ -177,7 +175,8 @@ class _Follower:
         self.number = 0
         self.area: Area | None = None
         self.n_tracks = 0
-        self.first_correlation = np.inf
+        self.n_older = 0
+        self.grainy_frames = 0
         self.copy: list[bool] = []
         self.rows: list[Rows] = []
         self.settled: list[Settled] = []
@@ -217,8 +216,9 @@ class _Follower:
         found = found[keep]
         assert self.templates is not None
         result = align(picture, self.templates, self.patch, found, self.warp, options.iterations, self.pool)
-        if not np.isfinite(self.first_correlation) and not self.copy[-1]:
-            self.first_correlation = float(np.median(result.correlation))
+        new = self.track >= self.n_older
+        if new.sum() >= _LEAST_NEW and np.median(result.correlation[new]) < _GRAINY:
+            self.grainy_frames += 1
         area = np.abs(np.linalg.det(result.warp))
         good = (result.correlation > options.least_correlation) & (area > 0.1) & (area < 10)
         good &= ((result.position - found) ** 2).sum(axis=1) < 3.0**2
@@ -349,6 +349,7 @@ class _Follower:
 
     def _detect(self, picture: Array32, frame: LuminanceFrame) -> None:
         options = self.options
+        self.n_older = self.n_tracks
         if len(self.position) > 0.9 * options.count or self.area is None:
             return
         new = detect(

@@ -86,14 +86,11 @@ def test_grain_is_smoothed_away_and_nothing_else_is(texture: Array32, clip: list
     rng = np.random.default_rng(4)
     coarse = cv2.GaussianBlur(texture, (0, 0), 1.5)
     coarse = coarse.mean() + 0.3 * (coarse - coarse.mean())
-    # black at first: what the pictures are like is known only once they show something
-    black = [np.zeros(SIZE[::-1], np.uint8)] * 2
-    warps = [WARPS[0]] * 2 + WARPS
-    grainy = black + [noisy(picture(coarse, warp, SIZE), 9.0, rng) for warp in WARPS]
+    grainy = [noisy(picture(coarse, warp, SIZE), 9.0, rng) for warp in WARPS]
     plain = replace(OPTIONS, grain_smoothing_px=OPTIONS.smoothing_px)
-    found, rough = (follow(frames(grainy), len(grainy), options) for options in (OPTIONS, plain))
+    found, rough = (follow(frames(grainy), N_FRAMES, options) for options in (OPTIONS, plain))
     mean_length = [len(tracks.track) / tracks.n_tracks for tracks in (found, rough)]
-    error = [np.sqrt((from_mean(tracks, on_surface(tracks, warps)) ** 2).mean()) for tracks in (found, rough)]
+    error = [np.sqrt((from_mean(tracks, on_surface(tracks, WARPS)) ** 2).mean()) for tracks in (found, rough)]
     assert mean_length[0] > 1.4 * mean_length[1] and found.n_tracks > 1.4 * rough.n_tracks and error[0] < error[1]
     clear = follow(frames(clip), N_FRAMES, plain)
     assert np.array_equal(clear.xy, follow(frames(clip), N_FRAMES, OPTIONS).xy)

@@ -74,7 +74,7 @@ def test_what_a_matte_covers_is_left_out(passed: Clip, masked: Solve) -> None:
     error = distances(masked, SHOWN)
     assert masked.path.solved.all() and share_inside(masked.tracks) == 0
     assert error["focal_percent"] < 0.6 and error["path_percent"] < 0.1 and error["rotation_deg"] < 0.3, error
-    assert share_inside(follow(passed.luminance(), len(passed), TrackOptions())) > 0.3
+    assert share_inside(follow(passed.luminance, len(passed), TrackOptions())) > 0.3
 
 
 def test_a_range_with_a_matte_is_solved_again(passed: Clip, masked: Solve) -> None:

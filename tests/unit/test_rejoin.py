@@ -120,7 +120,7 @@ def test_somebody_walks_through(clip: list[Picture]) -> None:
 @pytest.mark.parametrize("missing", [range(15, 17), range(12, 22)], ids=["two", "ten"])
 def test_missing_frames_are_bridged(clip: list[Picture], missing: range) -> None:
     kept = [i for i in range(N) if i not in missing]
-    found = follow([Frame(k, i + 1, clip[i]) for k, i in enumerate(kept)], len(kept), OPTIONS)
+    found = follow(lambda: [Frame(k, i + 1, clip[i]) for k, i in enumerate(kept)], len(kept), OPTIONS)
     gap = missing.start
     joined = across(found, gap - 1, gap)
     assert len(joined) > 60
@@ -131,7 +131,7 @@ def test_missing_frames_are_bridged(clip: list[Picture], missing: range) -> None
 
 def test_every_third_frame_is_missing(clip: list[Picture]) -> None:
     kept = [i for i in range(N) if i % 3 != 1]
-    found = follow([Frame(k, i + 1, clip[i]) for k, i in enumerate(kept)], len(kept), OPTIONS)
+    found = follow(lambda: [Frame(k, i + 1, clip[i]) for k, i in enumerate(kept)], len(kept), OPTIONS)
     assert np.median(np.bincount(found.track)) > 12
     assert np.sqrt((off_surface(found, [WARPS[i] for i in kept]) ** 2).mean()) < 0.06
 
