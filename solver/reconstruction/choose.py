@@ -54,6 +54,8 @@ _MOVERS_GAIN = 0.85
 _MOVING_SHARE = 0.03
 # focal length over the picture's larger side: from 120 degrees to 3
 _POSSIBLE_FOCAL = (0.28, 20.0)
+# beyond 7 degrees a first attempt is not worth finishing: it is far more often a zoom taken for a long lens
+_USUAL_FOCAL = (0.28, 8.0)
 # gain in cost for each unknown that a freer camera adds
 _GAIN = 2.0
 # iterations of one adjustment of a first attempt: more do not settle it
@@ -99,7 +101,7 @@ def reconstruct(
         # the seed's own weights are those of the first frames only
         start = replace(seeded_by_poses(plain) or seed(plain, index), whitening=model.whitening)
         grown = located(grow(start, progress.part(0.05, 0.3)))
-        kept, possible = _kept(grown), _possible(grown)
+        kept, possible = _kept(grown), _possible(grown, _USUAL_FOCAL)
         if kind is not None or possible:
             first = finish(grown, progress.part(0.3, 0.5), _FIRST_ITERATIONS)
             possible = _possible(first.model)
@@ -222,10 +224,10 @@ class _SecondLook:
             return None
 
 
-def _possible(model: Model) -> bool:
+def _possible(model: Model, bounds: tuple[float, float] = _POSSIBLE_FOCAL) -> bool:
     """Whether there are such lenses."""
     share = model.state.focal_px[model.posed] / max(model.size)
-    return bool(_POSSIBLE_FOCAL[0] < share.min() and share.max() < _POSSIBLE_FOCAL[1])
+    return bool(bounds[0] < share.min() and share.max() < bounds[1])
 
 
 def _early_whitening(tracks: Tracks) -> np.ndarray:
