@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .doubts import FOCAL_DOUBTS, range_warnings
 from .errors import InputError
 from .known import Known, KnownPose, KnownValues
 from .report import path_warnings
@@ -48,6 +49,9 @@ def frames_around(earlier: Solve, first: int, last: int) -> NDArray[np.int64]:
         )
     good = earlier.path.solved.copy()
     for bad in earlier.report.bad_ranges:
+        if bad.reason in FOCAL_DOUBTS:
+            # it is held together with its focal length
+            continue
         good &= (numbers < bad.first) | (numbers > bad.last)
     before, after = numbers[good & (numbers < first)], numbers[good & (numbers > last)]
     around = np.concatenate([before[-_AROUND_FRAMES:], after[:_AROUND_FRAMES]])
@@ -143,12 +147,15 @@ def spliced(earlier: Solve, part: Solve, first: int, last: int) -> Solve:
     share = float(range_.mean())
     bad = [piece for one in old.bad_ranges for piece in _outside(one, first, last)]
     bad += [piece for one in new.bad_ranges for piece in _inside(one, first, last)]
+    bad.sort(key=lambda one: one.first)
     rms = float(np.sqrt((1 - share) * old.rms_px**2 + share * new.rms_px**2))
     # what was said of the old path is said anew of the mended one, the rest still holds
     said = {*path_warnings(earlier.shot, earlier.path, earlier.kind == NODAL, old.rms_px)}
     said |= {*path_warnings(part.shot, part.path, part.kind == NODAL, new.rms_px)}
+    said |= {*range_warnings(earlier.shot, old.bad_ranges), *range_warnings(part.shot, new.bad_ranges)}
     other = [reason for reason in dict.fromkeys((*old.reasons, *new.reasons)) if reason not in said]
-    reasons = (*path_warnings(earlier.shot, path, earlier.kind == NODAL, rms), *other)
+    about_ranges = range_warnings(earlier.shot, bad)
+    reasons = (*path_warnings(earlier.shot, path, earlier.kind == NODAL, rms), *about_ranges, *other)
     report = replace(
         old,
         status=WARNINGS if reasons else SOLVED,
@@ -157,7 +164,7 @@ def spliced(earlier: Solve, part: Solve, first: int, last: int) -> Solve:
         quality=mended(old.quality, new.quality),
         iterations=old.iterations + new.iterations,
         seconds=new.seconds,
-        bad_ranges=tuple(sorted(bad, key=lambda one: one.first)),
+        bad_ranges=tuple(bad),
     )
     return replace(earlier, path=path, tracks=tracks, inlier=inlier, points=points, report=report)
 

@@ -6,23 +6,24 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation, Slerp
 
+from .between import Motion, interpolated, interpolation_missed
 from .bundle.covariance import Deviations
 from .bundle.residuals import LENS_PARAMETERS, READOUT, Array
+from .doubts import bad_ranges, range_warnings, uncertain_focal
 from .errors import SolveDiverged
 from .footage import format_ranges
 from .lens import BrownConradyLens
 from .reconstruction.choose import parallax_deg
 from .reconstruction.finish import Finished
+from .reconstruction.held_out import frame_trust
 from .reconstruction.knowledge import scale_known
 from .reconstruction.model import Model
 from .reconstruction.zoom import filled
-from .types import MOVING, NODAL, SOLVED, WARNINGS, BadRange, CameraPath, Points, Shot, Solve, SolveReport
+from .types import MOVING, NODAL, SOLVED, WARNINGS, CameraPath, Points, Shot, Solve, SolveReport
 
 # beyond these the solve is reported as poor, and beyond the second as none
 _WARN_RMS_PX = 1.0
-_WARN_FOCAL_SHARE = 0.03
 _REFUSE_FOCAL_SHARE = 0.25
 _REFUSE_ANGLE_DEG = 0.4
 _LEAST_POSED_SHARE = 0.5
@@ -61,12 +62,13 @@ def made_solve(
     """
     model = finished.model
     rows = model.rows(model.posed)
-    error, _ = model.errors_px(rows)
+    error, depth = model.errors_px(rows)
+    trust = frame_trust(model)
     report = SolveReport(
         status=SOLVED,
         reasons=(),
         rms_px=float(np.sqrt((error**2).mean())),
-        quality=_quality(model, rows),
+        quality=trust.quality,
         n_tracks=int(model.placed.sum()),
         n_observations=int(rows.sum()),
         iterations=finished.iterations,
@@ -76,7 +78,8 @@ def made_solve(
     )
     path = _path(model, frame_ids, found)
     _refuse_nonsense(model, path, report)
-    reasons = (*finished.reasons, *path_warnings(shot, path, model.nodal, report.rms_px))
+    bad = bad_ranges(shot, path, model.nodal, trust.quality, trust.pose_sd_px, _median_depth(model, rows, depth))
+    reasons = (*finished.reasons, *path_warnings(shot, path, model.nodal, report.rms_px), *range_warnings(shot, bad))
     if not finished.converged:
         reasons = (*reasons, "The adjustment did not settle: the shot does not determine lens and camera well.")
     median = int(np.argsort(path.focal_px)[len(path.focal_px) // 2])
@@ -95,43 +98,40 @@ def made_solve(
         scale_source="poses" if scale_known(model) else "none",
         readout=float(model.state.lens[READOUT]),
         readout_sd=float(found.lens[READOUT]) if model.rolling else 0.0,
-        report=replace(
-            report, status=WARNINGS if reasons else SOLVED, reasons=reasons, bad_ranges=bad_ranges(shot, model.posed)
-        ),
+        report=replace(report, status=WARNINGS if reasons else SOLVED, reasons=reasons, bad_ranges=bad),
     )
 
 
 def _path(model: Model, frame_ids: NDArray[np.int64], found: Deviations) -> CameraPath:
     """Cameras of all frames: those not posed between their neighbours', those at the ends as the nearest."""
     state, times = model.state, model.times
-    posed = np.flatnonzero(model.posed)
-    inside = np.clip(times, times[posed[0]], times[posed[-1]])
     centre = -np.einsum("fji,fj->fi", state.R, state.t)
-    R, t = state.R.copy(), state.t.copy()
-    lost = ~model.posed
-    if lost.any():
-        if len(posed) > 1:
-            R[lost] = Slerp(times[posed], Rotation.from_matrix(state.R[posed]))(inside[lost]).as_matrix()
-        else:
-            R[lost] = state.R[posed[0]]
-        between = np.stack([np.interp(inside[lost], times[posed], centre[posed, i]) for i in range(3)], axis=1)
-        t[lost] = -np.einsum("fij,fj->fi", R[lost], between)
-    zoom = filled(state.zoom, model.posed, times)
-    state = replace(state, zoom=zoom)
+    missed = interpolation_missed(Motion(R=state.R, centre=centre, log_focal=state.zoom), model.posed, times)
+    R, centre = interpolated(state.R, centre, model.posed, times)
+    t = np.where(model.posed[:, None], state.t, -np.einsum("fij,fj->fi", R, centre))
+    state = replace(state, zoom=filled(state.zoom, model.posed, times))
 
-    def spread(values: Array) -> Array:
-        return np.stack([np.interp(times, times[frame_ids], column) for column in values.T], axis=1)
+    def spread(values: Array, missed: Array) -> Array:
+        between = np.stack([np.interp(times, times[frame_ids], column) for column in values.T], axis=1)
+        return np.hypot(between, missed)
 
     return CameraPath(
         R_cam_from_world=R,
         t_cam_from_world=t,
         focal_px=state.focal_px,
-        focal_px_sd=state.focal_px * spread(found.log_focal[:, None])[:, 0],
+        focal_px_sd=state.focal_px * spread(found.log_focal[:, None], missed.log_focal[:, None])[:, 0],
         distortion=state.k,
-        rotation_sd=spread(found.rotation),
-        position_sd=spread(found.position),
+        rotation_sd=spread(found.rotation, missed.rotation),
+        position_sd=spread(found.position, missed.position),
         solved=model.posed,
     )
+
+
+def _median_depth(model: Model, rows: NDArray[np.bool_], depth: Array) -> float:
+    """Scene units; infinite where the points are. `depth` (n,) of the rows (N,) is that of homogeneous points."""
+    if model.nodal:
+        return float("inf")
+    return 1 / max(float(np.median(model.state.X[model.tracks.track[rows], 3] / np.maximum(depth, 1e-9))), 1e-9)
 
 
 def _points(model: Model, rows: NDArray[np.bool_], error: Array) -> Points:
@@ -144,15 +144,6 @@ def _points(model: Model, rows: NDArray[np.bool_], error: Array) -> Points:
     ids = np.flatnonzero(model.placed & (count > 0) & (model.nodal | (X[:, 3] > 1e-5)))
     xyz = X[ids, :3].copy() if model.nodal else X[ids, :3] / X[ids, 3:]
     return Points(xyz_world=xyz, track=ids, error_px=np.sqrt(square[ids] / count[ids]))
-
-
-def _quality(model: Model, rows: NDArray[np.bool_]) -> Array:
-    """Confidence of each frame: the share of its observations that fit, less where they are few."""
-    n = len(model.posed)
-    fit = np.bincount(model.tracks.frame[rows], minlength=n).astype(np.float64)
-    alive = model.placed[model.tracks.track]
-    total = np.bincount(model.tracks.frame[alive], minlength=n)
-    return np.asarray(np.where(model.posed, fit / np.maximum(total, 1) * (1 - np.exp(-fit / 30)), 0.0))
 
 
 def _refuse_nonsense(model: Model, path: CameraPath, report: SolveReport) -> None:
@@ -208,7 +199,7 @@ def path_warnings(shot: Shot, path: CameraPath, nodal: bool, rms_px: float) -> t
     if not path.solved.all():
         lost = shot.frame_numbers[~path.solved]
         reasons.append(f"{_frames(lost, 'could', 'could')} not be posed; the camera is interpolated there.")
-    uncertain = path.focal_px_sd > _WARN_FOCAL_SHARE * path.focal_px
+    uncertain = uncertain_focal(path)
     if uncertain.any():
         worst = float((path.focal_px_sd / path.focal_px).max())
         where = "" if uncertain.all() else f" in frames {format_ranges(shot.frame_numbers[uncertain])}"
@@ -219,25 +210,6 @@ def path_warnings(shot: Shot, path: CameraPath, nodal: bool, rms_px: float) -> t
     if rms_px > _WARN_RMS_PX * max(1.0, shot.size[0] / 1000):
         reasons.append(f"The points miss their tracks by {rms_px:.1f} px: look at the overlay for what moves.")
     return tuple(reasons)
-
-
-def bad_ranges(shot: Shot, posed: NDArray[np.bool_]) -> tuple[BadRange, ...]:
-    """The frames whose camera is interpolated, by their numbers.
-
-    Parameters
-    ----------
-    shot : Shot
-    posed : ndarray of bool, shape (F,)
-        Of the frames that exist.
-    """
-    found: list[BadRange] = []
-    for numbers, reason in (
-        (shot.missing_frames, "The footage has no such frames; the camera is interpolated."),
-        (shot.frame_numbers[~posed], "Too little of the scene was found here; the camera is interpolated."),
-    ):
-        runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1) if len(numbers) else []
-        found += [BadRange(first=int(run[0]), last=int(run[-1]), reason=reason) for run in runs]
-    return tuple(sorted(found, key=lambda bad: bad.first))
 
 
 def _frames(numbers: NDArray[np.int64], one: str, many: str) -> str:
