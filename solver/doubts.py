@@ -25,20 +25,21 @@ _DOUBTFUL_POSE_SHARE = 0.0005
 
 MISSING = "The footage has no such frames; the camera is interpolated."
 UNPOSED = "Too little of the scene was found here; the camera is interpolated."
+# the first words are all that fits a marker in Blender's timeline
 MISFIT = (
-    "The camera does not fit the tracks that were held out here, as it does in the rest of the shot: look for what "
-    "moves, blurs or covers the picture, mask it out and solve the range again."
+    "Tracks that were held out do not fit the camera here: look for what moves, blurs or covers the picture, mask it "
+    "out and solve the range again."
 )
 UNCERTAIN_FOCAL = (
-    "Zoom and movement of the camera cannot be told apart here: the picture keeps its tracks, but focal length and "
-    "path may both be off; give the focal length of a frame of this range."
+    "Zoom and movement cannot be told apart here: the picture keeps its tracks, but focal length and path may both be "
+    "off; give the focal length of a frame of this range."
 )
 UNCERTAIN_TURN = (
     "The camera turns too little here to tell its focal length: give the focal length of a frame of this range."
 )
 UNCERTAIN_POSE = (
-    "Too few points hold the camera here, so that it is far less certain than in the rest of the shot: check it "
-    "against the picture, give the pose of a frame of this range, or leave it out."
+    "Too few points hold the camera here: it is far less certain than in the rest of the shot; check it against the "
+    "picture, give the pose of a frame of this range, or leave it out."
 )
 # a pose holds all the same where only the focal length is in doubt
 FOCAL_DOUBTS = (UNCERTAIN_FOCAL, UNCERTAIN_TURN)

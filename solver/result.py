@@ -2,7 +2,7 @@
 
 The record of a shot (`<shot>.json`) has a schema number. Its cameras and pixels are those of `conventions`: x right,
 y down, z forward, pixel (0, 0) at the top left corner. A value that is not known is null; a value that is not finite
-never gets in.
+never gets in. The quality of a frame is that of `SolveReport`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FULL_FRAME_WIDTH_MM = 36.0
 
 
 def confidence(solve: Solve) -> float:
-    """Confidence in the whole solve, 0 to 1: the mean over all frames, a frame that was not solved counting nothing."""
+    """Confidence in the whole solve, 0 to 1: the mean quality of all frames, one without a solve counting nothing."""
     quality = np.where(solve.path.solved, solve.report.quality, 0.0)
     return float(quality.mean()) if len(quality) else 0.0
 

@@ -128,6 +128,7 @@ class CameraPath:
         Scene units; point_cam = R point_world + t.
     focal_px : ndarray of shape (F,)
     focal_px_sd : ndarray of shape (F,)
+        All deviations of frames that were not solved include what an interpolation misses; see `between`.
     distortion : ndarray of shape (F, 3)
         k1, k2, k3 of each frame: they may change along a zoom.
     rotation_sd : ndarray of shape (F, 3)
@@ -219,7 +220,9 @@ class SolveReport:
     rms_px : float
         RMS reprojection error of the observations that were kept, pixels.
     quality : ndarray of shape (F,)
-        Confidence of each frame, 0 to 1.
+        Confidence of each frame, 0 to 1 (good): how much of what is held out of the solve is where the frame's camera
+        predicts it, within three of the deviations that the tracks claim; 0 where there is no pose. Of a static camera,
+        which has no tracks, it falls with the deviation of the focal length. See `reconstruction.held_out`.
     n_tracks, n_observations : int
         Kept in the solve.
     iterations : int
