@@ -17,6 +17,9 @@ UNCERTAIN_FOCAL_SHARE = 0.03
 # of the shot's own median. The worst frame of a good shot has 0.75 of it; one whose pose is off by as much as a track's
 # error is caught, 0.3 of it
 _LEAST_QUALITY_SHARE = 0.5
+# a median below it is that of a solve to be doubted as a whole: rendered shots have 0.76 and more, real ones that are
+# solved rightly 0.70, simulated ones that are solved wrongly 0.57, a film without a true camera 0.33
+_LEAST_MEDIAN_QUALITY = 0.63
 # a pose is doubtful where its deviation is so many times that of most frames, and could move the picture by so much of
 # its width. In good shots it is up to 3.6 times as large (it grows towards the ends of the path), and up to a tenth of
 # the other
@@ -99,6 +102,25 @@ def range_warnings(shot: Shot, ranges: Iterable[BadRange]) -> tuple[str, ...]:
             noun, verb = ("Frame", "is") if inside.sum() == 1 else ("Frames", "are")
             reasons.append(f"{noun} {format_ranges(numbers[inside])} {verb} {what}: see the list of bad ranges.")
     return tuple(reasons)
+
+
+def quality_warnings(quality: Array, solved: NDArray[np.bool_]) -> tuple[str, ...]:
+    """What to say of a shot that fits badly as a whole.
+
+    Parameters
+    ----------
+    quality : ndarray of shape (F,)
+        See `SolveReport`.
+    solved : ndarray of bool, shape (F,)
+    """
+    median = float(np.median(quality[solved]))
+    if median >= _LEAST_MEDIAN_QUALITY:
+        return ()
+    reason = (
+        f"Only {100 * median:.0f} % of what was held out of the solve is where the camera predicts it: look at the "
+        "overlay for what moves by itself, blurs or mirrors, and mask it out."
+    )
+    return (reason,)
 
 
 def _doubtful_pose(path: CameraPath, pose_sd_px: Array, median_depth: float, width: int) -> NDArray[np.bool_]:

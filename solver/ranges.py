@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .doubts import FOCAL_DOUBTS, range_warnings
+from .doubts import FOCAL_DOUBTS, quality_warnings, range_warnings
 from .errors import InputError
 from .known import Known, KnownPose, KnownValues
 from .report import path_warnings
@@ -147,26 +147,31 @@ def spliced(earlier: Solve, part: Solve, first: int, last: int) -> Solve:
     share = float(range_.mean())
     bad = [piece for one in old.bad_ranges for piece in _outside(one, first, last)]
     bad += [piece for one in new.bad_ranges for piece in _inside(one, first, last)]
-    bad.sort(key=lambda one: one.first)
     rms = float(np.sqrt((1 - share) * old.rms_px**2 + share * new.rms_px**2))
+    quality = mended(old.quality, new.quality)
     # what was said of the old path is said anew of the mended one, the rest still holds
-    said = {*path_warnings(earlier.shot, earlier.path, earlier.kind == NODAL, old.rms_px)}
-    said |= {*path_warnings(part.shot, part.path, part.kind == NODAL, new.rms_px)}
-    said |= {*range_warnings(earlier.shot, old.bad_ranges), *range_warnings(part.shot, new.bad_ranges)}
+    said = {*_said(earlier), *_said(part)}
     other = [reason for reason in dict.fromkeys((*old.reasons, *new.reasons)) if reason not in said]
-    about_ranges = range_warnings(earlier.shot, bad)
-    reasons = (*path_warnings(earlier.shot, path, earlier.kind == NODAL, rms), *about_ranges, *other)
+    report = replace(old, rms_px=rms, quality=quality, bad_ranges=tuple(sorted(bad, key=lambda one: one.first)))
+    reasons = (*_said(replace(earlier, path=path, report=report)), *other)
     report = replace(
-        old,
+        report,
         status=WARNINGS if reasons else SOLVED,
         reasons=reasons,
-        rms_px=rms,
-        quality=mended(old.quality, new.quality),
         iterations=old.iterations + new.iterations,
         seconds=new.seconds,
-        bad_ranges=tuple(bad),
     )
     return replace(earlier, path=path, tracks=tracks, inlier=inlier, points=points, report=report)
+
+
+def _said(solve: Solve) -> tuple[str, ...]:
+    """What is said of a solve's path, quality and bad ranges."""
+    report = solve.report
+    return (
+        *path_warnings(solve.shot, solve.path, solve.kind == NODAL, report.rms_px),
+        *quality_warnings(report.quality, solve.path.solved),
+        *range_warnings(solve.shot, report.bad_ranges),
+    )
 
 
 def _outside(bad: BadRange, first: int, last: int) -> list[BadRange]:

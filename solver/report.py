@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .between import Motion, interpolated, interpolation_missed
 from .bundle.covariance import Deviations
 from .bundle.residuals import LENS_PARAMETERS, READOUT, Array
-from .doubts import bad_ranges, range_warnings, uncertain_focal
+from .doubts import bad_ranges, quality_warnings, range_warnings, uncertain_focal
 from .errors import SolveDiverged
 from .footage import format_ranges
 from .lens import BrownConradyLens
@@ -79,7 +79,12 @@ def made_solve(
     path = _path(model, frame_ids, found)
     _refuse_nonsense(model, path, report)
     bad = bad_ranges(shot, path, model.nodal, trust.quality, trust.pose_sd_px, _median_depth(model, rows, depth))
-    reasons = (*finished.reasons, *path_warnings(shot, path, model.nodal, report.rms_px), *range_warnings(shot, bad))
+    reasons = (
+        *finished.reasons,
+        *path_warnings(shot, path, model.nodal, report.rms_px),
+        *quality_warnings(trust.quality, path.solved),
+        *range_warnings(shot, bad),
+    )
     if not finished.converged:
         reasons = (*reasons, "The adjustment did not settle: the shot does not determine lens and camera well.")
     median = int(np.argsort(path.focal_px)[len(path.focal_px) // 2])

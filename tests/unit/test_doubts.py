@@ -17,6 +17,7 @@ from solver.doubts import (
     UNCERTAIN_TURN,
     UNPOSED,
     bad_ranges,
+    quality_warnings,
     range_warnings,
 )
 from solver.ranges import frames_around
@@ -144,6 +145,15 @@ def test_a_sentence_for_each_kind_of_doubt(shot: Shot) -> None:
         "Frame 125 is held by too few points: see the list of bad ranges.",
     )
     assert range_warnings(shot, ()) == ()
+
+
+def test_a_shot_that_fits_badly_everywhere_says_so() -> None:
+    solved = np.arange(N) < 20
+    quality = np.where(solved, 0.4, 0.0)
+    (said,) = quality_warnings(quality, solved)
+    assert said.startswith("Only 40 % of what was held out")
+    # frames without a pose are spoken of elsewhere
+    assert quality_warnings(np.where(solved, 0.8, 0.0), solved) == ()
 
 
 # In whole solves
