@@ -160,11 +160,11 @@ def test_a_shot_that_fits_badly_everywhere_says_so() -> None:
 
 
 @pytest.mark.parametrize("motion", ["dolly", "orbit", "handheld", "forward", "pan"])
-@pytest.mark.parametrize("outlier_share", [0.0, 0.08])
-def test_a_good_solve_has_no_bad_range(motion: str, outlier_share: float) -> None:
-    scene = make_scene(motion, n_points=250, longest=20, outlier_share=outlier_share, rng=np.random.default_rng(4))
+def test_a_good_solve_has_no_bad_range(motion: str) -> None:
+    """Though one observation in twelve is wild."""
+    scene = make_scene(motion, n_points=250, longest=20, outlier_share=0.08, rng=np.random.default_rng(4))
     found = solved(scene)
-    assert found.report.bad_ranges == ()
+    assert found.report.bad_ranges == () and found.path.solved.all()
 
 
 def test_frames_of_few_tracks_in_a_corner_are_named() -> None:
