@@ -18,8 +18,8 @@ UNCERTAIN_FOCAL_SHARE = 0.03
 # error is caught, 0.3 of it
 _LEAST_QUALITY_SHARE = 0.5
 # a median below it is that of a solve to be doubted as a whole: rendered shots have 0.76 and more, real ones that are
-# solved rightly 0.68, simulated ones 0.71; of seven simulated ones solved wrongly four have 0.59 and less, a film without
-# a true camera 0.33
+# solved rightly 0.68, simulated ones 0.71; of seven simulated ones solved wrongly four have 0.59 and less, a film
+# without a true camera 0.33
 _LEAST_MEDIAN_QUALITY = 0.63
 # a pose is doubtful where its deviation is so many times that of most frames, and could move the picture by so much of
 # its width. It grows towards the ends of a path: in rendered shots to 3.6 times that of most frames
