@@ -56,6 +56,12 @@ _MOVING_SHARE = 0.03
 _POSSIBLE_FOCAL = (0.28, 20.0)
 # beyond 7 degrees a first attempt is not worth finishing: it is far more often a zoom taken for a long lens
 _USUAL_FOCAL = (0.28, 8.0)
+# a change of the focal length is tried from a solve that holds it where one of its forms is so many deviations away
+# from none, and so large; what comes out must change more, in all and in its deviations
+_HINT_SIGMAS = 3.5
+_HINT_LEAST = 0.01
+_TOLD_LEAST = 0.02
+_TOLD_SIGMAS = 3.0
 # gain in cost for each unknown that a freer camera adds
 _GAIN = 2.0
 # iterations of one adjustment of a first attempt: more do not settle it
@@ -103,7 +109,8 @@ def reconstruct(
         grown = located(grow(start, progress.part(0.05, 0.3)))
         kept, possible = _kept(grown), _possible(grown, _USUAL_FOCAL)
         if kind is not None or possible:
-            first = finish(grown, progress.part(0.3, 0.5), _FIRST_ITERATIONS)
+            first = finish(grown, progress.part(0.3, 0.45), _FIRST_ITERATIONS)
+            first = _let_zoom(first, progress.part(0.45, 0.5)) if kind is None else first
             possible = _possible(first.model)
     except SolverError as failure:
         failures.append(failure)
@@ -142,7 +149,8 @@ class _SecondLook:
         if sketch is not None:
             try:
                 model = take_back(filled_in(self.model, sketch))
-                found = finish(located(model), self.progress.part(0.6, 1.0))
+                found = finish(located(model), self.progress.part(0.6, 0.9))
+                found = _let_zoom(found, self.progress.part(0.9, 1.0))
                 if not _possible(found.model):
                     raise DegenerateMotion(
                         "No lens that exists explains how the picture moves: too much of it moves by itself, or the "
@@ -222,6 +230,29 @@ class _SecondLook:
         except SolverError as failure:
             self.failures.append(failure)
             return None
+
+
+def _let_zoom(found: Finished, progress: Progress) -> Finished:
+    """What comes out when a camera with one focal length is let zoom, where the data hint at it and tell it then.
+
+    A dolly zoom passes for a camera that hardly moves: from there the way to the zoom leads downhill, and is found more
+    surely than from nothing.
+    """
+    model = found.model
+    if not found.converged or model.nodal or model.zooms or not may_zoom(model) or not _possible(model):
+        return found
+    sd = found.deviations[1]
+    hint = np.abs(sd.probe_step) / np.sqrt(np.diag(sd.probe_covariance))
+    if hint.max() < _HINT_SIGMAS or np.sqrt((sd.probe_step**2).sum()) < _HINT_LEAST:
+        return found
+    try:
+        zooming = finish(replace(model, zooms=True), progress)
+    except SolverError:
+        return found
+    frames, sd = zooming.deviations
+    change = float(np.ptp(zooming.model.state.zoom[frames]))
+    told = change > max(_TOLD_LEAST, _TOLD_SIGMAS * float(np.median(sd.log_focal)))
+    return zooming if told and _better(found, zooming) is zooming else found
 
 
 def _possible(model: Model, bounds: tuple[float, float] = _POSSIBLE_FOCAL) -> bool:
