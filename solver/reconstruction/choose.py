@@ -60,6 +60,8 @@ _POSSIBLE_FOCAL = (0.28, 20.0)
 _USUAL_FOCAL = (0.28, 8.0)
 # how many times as large the residuals of a sketch of a camera that only turns may be to be worth adjusting
 _RIVAL_NOISE = 2.5
+# the same of one that zooms, in deviations that the tracks claim, to be believed before other kinds are tried
+_TOLD_NOISE = 1.7
 # iterations of one adjustment of a first attempt: more do not settle it
 _FIRST_ITERATIONS = 30
 
@@ -195,7 +197,8 @@ class _SecondLook:
         if not self.possible and self.kept > _WELL_KEPT and may_zoom(self.model) and not must_zoom(self.model):
             # tracks that fit, but no lens that exists: most likely it zooms, and if not, one focal length will do too
             zooming = self._sketch(0.0, nodal=False, zooms=True)
-            if zooming is not None:
+            # what is told worse than its own noise may be two scenes that move differently
+            if zooming is not None and plain_noise(zooming.model) < _TOLD_NOISE:
                 return _plainer(flattened(zooming), zooming)
         zooms = must_zoom(self.model)
         sketch = self._sketch(0.0, nodal=False, zooms=zooms)
