@@ -118,7 +118,11 @@ def reconstruct(
     if first is None or (kind is None and _doubtful(first)):
         second = _SecondLook(model, index, kept, possible, progress.part(0.5, 1.0), failures)
         first = second.best(first if possible else None)
-    first = profiled(first, progress.part(0.95, 1.0))
+    walked = profiled(first, progress.part(0.95, 0.99))
+    if kind is None and walked.model is not first.model:
+        # at the end of its valley a pan may look like one at last
+        walked = turning_instead(walked, progress.part(0.99, 1.0))
+    first = walked
     if first.model.nodal:
         first = replace(first, least_log_focal_sd=unseen_focal_share(first.model))
     progress(1.0, "Adjusting all frames")
@@ -206,8 +210,9 @@ class _SecondLook:
         if not zooms and may_zoom(self.model) and self.kept < _WELL_KEPT:
             # a zoom of a few frames breaks as many tracks as somebody who walks through
             crashing = self._sketch(0.1, nodal=False, zooms=True)
-            if not told_to_move(self.model):
-                crashing = _plainer(self._sketch(0.15, nodal=True, zooms=True), crashing)
+            turning = None if told_to_move(self.model) else self._sketch(0.15, nodal=True, zooms=True)
+            if turning is not None and _possible(turning.model, _USUAL_FOCAL):
+                crashing = _plainer(turning, crashing)
         if crashing is not None and _kept(crashing.model) > _WELL_KEPT:
             sketch = _plainer(sketch, crashing)
         else:

@@ -27,9 +27,10 @@ from .shutter import with_velocity
 # of the principal point, as a share of the picture's larger side: that of whole pictures, not of crops
 _PRINCIPAL_SD = 0.02
 # how many times as large the residuals of a camera that only turns may be, and which share of the observations that fit
-# one that moves it must keep. What is no scene at all, as grain is, fits points that may lie anywhere far better
+# one that moves it must keep: somebody who walks through fits one that moves too. What is no scene at all, as grain is,
+# fits points that may lie anywhere far better
 _AS_WELL = 1.35
-_KEEPS = 0.9
+_KEEPS = 0.8
 # deviation of the log focal length of a camera that moves from which it tells none: the valley leaves twice as much
 _UNTOLD = 0.12
 # before all is adjusted: residuals as many times as large, and the share of the tracks that must have a place
