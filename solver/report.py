@@ -14,22 +14,20 @@ from .doubts import bad_ranges, quality_warnings, range_warnings, uncertain_foca
 from .errors import SolveDiverged
 from .footage import format_ranges
 from .lens import BrownConradyLens
-from .reconstruction.choose import parallax_deg
 from .reconstruction.finish import Finished
 from .reconstruction.held_out import frame_trust
 from .reconstruction.knowledge import scale_known
 from .reconstruction.model import Model
+from .reconstruction.parallax import parallax_deg, shows_parallax
 from .reconstruction.zoom import filled
 from .types import MOVING, NODAL, SOLVED, WARNINGS, CameraPath, Points, Shot, Solve, SolveReport
 
 # beyond these the solve is reported as poor, and beyond the second as none
 _WARN_RMS_PX = 1.0
 _REFUSE_FOCAL_SHARE = 0.25
-_REFUSE_ANGLE_DEG = 0.4
+_REFUSE_RMS_PX = 4.0
 _LEAST_POSED_SHARE = 0.5
 _LEAST_KEPT_SHARE = 0.6
-# parallax, in RMS errors of the points, below which it shows nothing
-_LEAST_PARALLAX_ERRORS = 4.0
 
 
 def made_solve(
@@ -167,12 +165,17 @@ def _refuse_nonsense(model: Model, path: CameraPath, report: SolveReport) -> Non
             "scene.",
             report,
         )
-    angle = np.inf if model.nodal else parallax_deg(model)
-    # grain too has points that fit, if they may lie anywhere in depth
-    unseen = np.radians(angle) * focal < _LEAST_PARALLAX_ERRORS * report.rms_px
-    if (angle < _REFUSE_ANGLE_DEG and unseen) or sd > _REFUSE_FOCAL_SHARE * focal:
+    if report.rms_px > _REFUSE_RMS_PX * max(1.0, model.size[0] / 1000):
+        raise SolveDiverged(
+            f"No camera was found that explains the tracks: the points miss them by {report.rms_px:.0f} px. Solve a "
+            "shorter range, or mask out what moves.",
+            report,
+        )
+    if not (model.nodal or shows_parallax(model)) or sd > _REFUSE_FOCAL_SHARE * focal:
         turn = (
-            "the camera turns too little" if model.nodal else f"the scene turns by {angle:.1f} degrees as seen from it"
+            "the camera turns too little"
+            if model.nodal
+            else f"the scene turns by {parallax_deg(model):.1f} degrees as seen from it"
         )
         raise SolveDiverged(
             f"The camera moves too little to tell its focal length (found {focal:.0f} px, give or take {sd:.0f}; "

@@ -167,6 +167,8 @@ def make_scene(
     lost: tuple[int, ...] = (),
     size: tuple[int, int] = SIZE,
     focal_px: float = FOCAL_PX,
+    principal: tuple[float, float] | None = None,
+    points: Array | None = None,
     rng: np.random.Generator,
 ) -> Scene:
     """A scene.
@@ -187,11 +189,17 @@ def make_scene(
         Frames after which a point goes on as another track.
     lost : tuple of int
         Frames in which nothing is seen.
+    principal : (float, float) or None
+        Pixels; the middle of the picture by default.
+    points : ndarray of shape (n_points, 3) or None
+        In place of those in the box.
     """
-    lens = np.array([focal_px, size[0] / 2, size[1] / 2, k1, k2, 0.0])
+    lens = np.array([focal_px, *(principal or (size[0] / 2, size[1] / 2)), k1, k2, 0.0])
     R, centre = MOTIONS[motion](n_frames, rng)
     t = -np.einsum("fij,fj->fi", R, centre)
-    points = rng.uniform([-7.0, -4.0, 4.0], [7.0, 4.0, 15.0], size=(n_points, 3))
+    if points is None:
+        points = rng.uniform([-7.0, -4.0, 4.0], [7.0, 4.0, 15.0], size=(n_points, 3))
+    n_points = len(points)
     xy, depth = project(R, t, points, lens)
     seen = ((xy > 4) & (xy < np.array(size) - 4)).all(axis=-1) & (depth > 0.5)
     seen[list(lost)] = False

@@ -110,6 +110,18 @@ def fundamental(
     return F, mask.ravel() > 0
 
 
+def sampson(F: Array, first: Array, second: Array) -> Array:
+    """Sampson's distance (K,), pixels, of matches (K, 2) from an epipolar geometry (3, 3).
+
+    Source: Hartley and Zisserman, Multiple View Geometry (2004), section 11.4.
+    """
+    a = np.concatenate([first, np.ones((len(first), 1))], axis=1)
+    b = np.concatenate([second, np.ones((len(second), 1))], axis=1)
+    Fa, Fb = a @ F.T, b @ F
+    scale = np.sqrt((Fa[:, :2] ** 2).sum(axis=1) + (Fb[:, :2] ** 2).sum(axis=1))
+    return np.asarray(np.abs((b * Fa).sum(axis=1)) / np.maximum(scale, 1e-12))
+
+
 def homography(first: Array, second: Array, threshold: float) -> tuple[Array, NDArray[np.bool_]] | None:
     """The homography (3, 3) that most of the points (K, 2) agree on, and which do (K,), or None."""
     try:

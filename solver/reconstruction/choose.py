@@ -25,11 +25,14 @@ from .finish import Finished, finish, finishing_options, frame_deviations, rewei
 from .from_poses import seeded_by_poses
 from .grow import grow
 from .knowledge import knowing, located, may_zoom, must_zoom, told_to_move
-from .misfit import mean_misfit, misfit, plain_noise, unknowns
+from .misfit import earns_its_freedom, mean_misfit, plain_noise, saved_by_plane
 from .model import Model, new_model, whitening_of
 from .moving import find_motion, leave_out, still_only, take_back
+from .parallax import in_front, parallax_px, unseen_focal_share
 from .profile import profiled
 from .seed import seed
+from .turning import explains_as_well, turning_instead
+from .zooming import zooming_instead
 
 # added to each observation while the lens is rough: what distortion not yet known does to a patch's neighbours
 _EARLY_DEVIATION_PX = 0.2
@@ -56,14 +59,10 @@ _MOVING_SHARE = 0.03
 _POSSIBLE_FOCAL = (0.28, 20.0)
 # beyond 7 degrees a first attempt is not worth finishing: it is far more often a zoom taken for a long lens
 _USUAL_FOCAL = (0.28, 8.0)
-# a change of the focal length is tried from a solve that holds it where one of its forms is so many deviations away
-# from none, and so large; what comes out must change more, in all and in its deviations
-_HINT_SIGMAS = 3.5
-_HINT_LEAST = 0.01
-_TOLD_LEAST = 0.02
-_TOLD_SIGMAS = 3.0
-# gain in cost for each unknown that a freer camera adds
-_GAIN = 2.0
+# how many times as large the residuals of a sketch of a camera that only turns may be to be worth adjusting
+_RIVAL_NOISE = 2.5
+# the same of one that zooms, in deviations that the tracks claim, to be believed before other kinds are tried
+_TOLD_NOISE = 1.7
 # iterations of one adjustment of a first attempt: more do not settle it
 _FIRST_ITERATIONS = 30
 
@@ -109,9 +108,11 @@ def reconstruct(
         grown = located(grow(start, progress.part(0.05, 0.3)))
         kept, possible = _kept(grown), _possible(grown, _USUAL_FOCAL)
         if kind is not None or possible:
-            first = finish(grown, progress.part(0.3, 0.45), _FIRST_ITERATIONS)
-            first = _let_zoom(first, progress.part(0.45, 0.5)) if kind is None else first
-            possible = _possible(first.model)
+            first = finish(grown, progress.part(0.3, 0.4), _FIRST_ITERATIONS)
+            if kind is None and _possible(first.model):
+                first = zooming_instead(first, progress.part(0.4, 0.45))
+                first = turning_instead(first, progress.part(0.45, 0.5), settled=False)
+            possible = _possible(first.model) and in_front(first.model)
     except SolverError as failure:
         failures.append(failure)
     if kind is not None and first is None:
@@ -119,7 +120,13 @@ def reconstruct(
     if first is None or (kind is None and _doubtful(first)):
         second = _SecondLook(model, index, kept, possible, progress.part(0.5, 1.0), failures)
         first = second.best(first if possible else None)
-    first = profiled(first, progress.part(0.9, 1.0))
+    walked = profiled(first, progress.part(0.95, 0.99))
+    if kind is None and walked.model is not first.model:
+        # at the end of its valley a pan may look like one at last
+        walked = turning_instead(walked, progress.part(0.99, 1.0))
+    first = walked
+    if first.model.nodal:
+        first = replace(first, least_log_focal_sd=unseen_focal_share(first.model))
     progress(1.0, "Adjusting all frames")
     return first
 
@@ -141,6 +148,8 @@ class _SecondLook:
         self.progress = progress
         self.failures = failures
         self.reasons: tuple[str, ...] = ()
+        # of the tracks that the model counts as still, by (nodal, zooms, flat)
+        self.sketches: dict[tuple[bool, bool, bool], Sketch | None] = {}
 
     def best(self, first: Finished | None) -> Finished:
         """The best camera of all kinds, the first attempt among them."""
@@ -149,9 +158,10 @@ class _SecondLook:
         if sketch is not None:
             try:
                 model = take_back(filled_in(self.model, sketch))
-                found = finish(located(model), self.progress.part(0.6, 0.9))
-                found = _let_zoom(found, self.progress.part(0.9, 1.0))
-                if not _possible(found.model):
+                found = finish(located(model), self.progress.part(0.6, 0.85))
+                found = zooming_instead(found, self.progress.part(0.85, 0.9))
+                found = turning_instead(found, self.progress.part(0.9, 0.95))
+                if not (_possible(found.model) and in_front(found.model)):
                     raise DegenerateMotion(
                         "No lens that exists explains how the picture moves: too much of it moves by itself, or the "
                         "camera hardly moves. Use a shot in which the camera moves through a still scene."
@@ -159,19 +169,43 @@ class _SecondLook:
             except SolverError as failure:
                 self.failures.append(failure)
                 found = None
-        best = _better(first, found)
+        found = self._or_turning(found)
+        best = _better(first, found, sketch is not None and sketch.plane)
         if best is None:
             # the plainest camera that failed says it best
             degenerate = [failure for failure in self.failures if isinstance(failure, DegenerateMotion)]
             raise degenerate[-1] if degenerate else self.failures[0]
+        if best is not found:
+            best = turning_instead(best, self.progress.part(0.95, 1.0))
         return replace(best, reasons=self.reasons)
+
+    def _or_turning(self, found: Finished | None) -> Finished | None:
+        """What was found, or a camera that only turns where moving does not earn its freedom once all is adjusted.
+
+        In a sketch the lens is rough, and a camera that moves makes up for that.
+        """
+        sketch = _plainer(*(self.sketches.get((True, zooms, False)) for zooms in (False, True)))
+        if sketch is None or (found is not None and found.model.nodal):
+            return found
+        if found is not None and plain_noise(sketch.model) > _RIVAL_NOISE * plain_noise(found.model):
+            return found
+        try:
+            model = take_back(filled_in(self.model, sketch))
+            turning = finish(located(model), self.progress.part(0.9, 0.95))
+        except SolverError as failure:
+            self.failures.append(failure)
+            return found
+        if not _possible(turning.model) or (found is not None and not explains_as_well(turning, found)):
+            return found
+        return turning
 
     def _chosen(self) -> Sketch | None:
         """The sketch of the kind of camera that evidence chooses."""
         if not self.possible and self.kept > _WELL_KEPT and may_zoom(self.model) and not must_zoom(self.model):
             # tracks that fit, but no lens that exists: most likely it zooms, and if not, one focal length will do too
             zooming = self._sketch(0.0, nodal=False, zooms=True)
-            if zooming is not None:
+            # what is told worse than its own noise may be two scenes that move differently
+            if zooming is not None and plain_noise(zooming.model) < _TOLD_NOISE:
                 return _plainer(flattened(zooming), zooming)
         zooms = must_zoom(self.model)
         sketch = self._sketch(0.0, nodal=False, zooms=zooms)
@@ -179,25 +213,31 @@ class _SecondLook:
         if not zooms and may_zoom(self.model) and self.kept < _WELL_KEPT:
             # a zoom of a few frames breaks as many tracks as somebody who walks through
             crashing = self._sketch(0.1, nodal=False, zooms=True)
+            turning = None if told_to_move(self.model) else self._sketch(0.15, nodal=True, zooms=True)
+            if turning is not None and _possible(turning.model, _USUAL_FOCAL):
+                crashing = _plainer(turning, crashing)
         if crashing is not None and _kept(crashing.model) > _WELL_KEPT:
             sketch = _plainer(sketch, crashing)
         else:
             sketch = self._without_movers(sketch)
-        if sketch is None:
+        nonsense = sketch is None or not (_possible(sketch.model) and in_front(sketch.model))
+        if nonsense:
             # without parallax: a camera that turns, one that zooms besides, or one that moves before a plane
             turning = self._sketch(0.2, nodal=True, zooms=zooms)
             if not zooms and may_zoom(self.model) and (turning is None or _sketch_may_zoom(turning)):
                 turning = _plainer(turning, self._sketch(0.25, nodal=True, zooms=True))
             sketch = _plainer(turning, self._sketch(0.3, nodal=False, zooms=zooms, flat=True))
-        elif _may_be_nodal(sketch.model):
+        elif sketch is not None and not told_to_move(self.model):
+            # a moving camera with the wrong lens can make up any parallax
             sketch = _plainer(self._sketch(0.2, nodal=True, zooms=zooms), sketch)
         if sketch is not None and sketch.model.zooms:
             zooms = True
-        if not zooms and may_zoom(self.model) and (sketch is None or _sketch_may_zoom(sketch)):
+        # one that zooms towards what it leaves turns the scene inside out for a lens that does not zoom
+        if not zooms and may_zoom(self.model) and (nonsense or sketch is None or _sketch_may_zoom(sketch)):
             nodal = sketch is not None and sketch.model.nodal
             zooming = self._sketch(0.3, nodal=nodal, zooms=True)
-            if zooming is None and sketch is None:
-                zooming = self._sketch(0.4, nodal=True, zooms=True)
+            if not (nodal or told_to_move(self.model)):
+                zooming = _plainer(self._sketch(0.4, nodal=True, zooms=True), zooming)
             if zooming is not None:
                 sketch = _plainer(_plainer(sketch, flattened(zooming)), zooming)
         return sketch
@@ -207,52 +247,32 @@ class _SecondLook:
         motion = find_motion(self.model.tracks, self.model.size)
         if motion.moving_share < _MOVING_SHARE:
             return sketch
-        whole = self.model, self.index
+        whole = self.model, self.index, self.sketches
         self.model = leave_out(self.model, motion.still)
-        self.index = FrameIndex(still_only(self.model.tracks, motion.still))
+        self.index, self.sketches = FrameIndex(still_only(self.model.tracks, motion.still)), {}
         without = self._sketch(0.1, nodal=False, zooms=must_zoom(self.model))
         if self.kept > _WELL_KEPT and sketch is not None and without is not None:
             scale = min(plain_noise(sketch.model), plain_noise(without.model))
             mean = [mean_misfit(one.model, scale) for one in (sketch, without)]
             if mean[1] > _MOVERS_GAIN * mean[0]:
-                self.model, self.index = whole
+                self.model, self.index, self.sketches = whole
                 return sketch
         if without is None and sketch is not None:
-            self.model, self.index = whole
+            self.model, self.index, self.sketches = whole
             return sketch
         self.reasons = motion.reasons
         return without
 
     def _sketch(self, begun: float, *, nodal: bool, zooms: bool, flat: bool = False) -> Sketch | None:
-        model = replace(self.model, nodal=nodal, zooms=zooms)
-        try:
-            return sketched(model, self.index, self.progress.part(begun, begun + 0.2), flat)
-        except SolverError as failure:
-            self.failures.append(failure)
-            return None
-
-
-def _let_zoom(found: Finished, progress: Progress) -> Finished:
-    """What comes out when a camera with one focal length is let zoom, where the data hint at it and tell it then.
-
-    A dolly zoom passes for a camera that hardly moves: from there the way to the zoom leads downhill, and is found more
-    surely than from nothing.
-    """
-    model = found.model
-    if not found.converged or model.nodal or model.zooms or not may_zoom(model) or not _possible(model):
-        return found
-    sd = found.deviations[1]
-    hint = np.abs(sd.probe_step) / np.sqrt(np.diag(sd.probe_covariance))
-    if hint.max() < _HINT_SIGMAS or np.sqrt((sd.probe_step**2).sum()) < _HINT_LEAST:
-        return found
-    try:
-        zooming = finish(replace(model, zooms=True), progress)
-    except SolverError:
-        return found
-    frames, sd = zooming.deviations
-    change = float(np.ptp(zooming.model.state.zoom[frames]))
-    told = change > max(_TOLD_LEAST, _TOLD_SIGMAS * float(np.median(sd.log_focal)))
-    return zooming if told and _better(found, zooming) is zooming else found
+        kind = (nodal, zooms, flat)
+        if kind not in self.sketches:
+            model = replace(self.model, nodal=nodal, zooms=zooms)
+            try:
+                self.sketches[kind] = sketched(model, self.index, self.progress.part(begun, begun + 0.2), flat)
+            except SolverError as failure:
+                self.failures.append(failure)
+                self.sketches[kind] = None
+        return self.sketches[kind]
 
 
 def _possible(model: Model, bounds: tuple[float, float] = _POSSIBLE_FOCAL) -> bool:
@@ -274,15 +294,14 @@ def _doubtful(found: Finished) -> bool:
     if (off_centre > _OFF_CENTRE and model.known.principal_point is None) or _kept(found.model) < _WELL_KEPT:
         return True
     probe = may_zoom(model) and not model.zooms
-    sd = found.deviations[1]
+    sd = frame_deviations(model, found.frames, found.options, probe)[1] if model.nodal else found.deviations[1]
     # where the focal length is known it is in the right valley
     uncertain = float(np.median(sd.log_focal)) > _DOUBTFUL and model.known.focal_px is None
     return uncertain or (probe and _asks_for_zoom(sd))
 
 
 def _may_be_nodal(model: Model) -> bool:
-    parallax_px = np.radians(parallax_deg(model)) * float(np.median(model.state.focal_px[model.posed]))
-    return bool(not told_to_move(model) and parallax_px < _NODAL_PARALLAX * max(model.size))
+    return not (model.nodal or told_to_move(model)) and parallax_px(model) < _NODAL_PARALLAX * max(model.size)
 
 
 def _kept(model: Model) -> float:
@@ -296,7 +315,7 @@ def _sketch_may_zoom(sketch: Sketch) -> bool:
     """Whether the data ask for a focal length that changes, or do not tell a constant one."""
     model = reweighted(sketch.model, by_track=False)
     _, sd = frame_deviations(model, model.posed, finishing_options(model), probe_zoom=True)
-    return float(np.median(sd.log_focal)) > _UNCERTAIN or _asks_for_zoom(sd)
+    return float(np.median(sd.log_focal)) > _UNCERTAIN or _asks_for_zoom(sd, _DOUBT_SIGMAS)
 
 
 def _asks_for_zoom(sd: Deviations, sigmas: float = _ZOOM_SIGMAS) -> bool:
@@ -313,31 +332,18 @@ def _plainer(plain: Sketch | None, free: Sketch | None) -> Sketch | None:
     """The plainer of two sketches unless the freer one explains enough more."""
     if plain is None or free is None:
         return plain or free
-    return free if _gain(plain.model, free.model) > _GAIN * (unknowns(free.model) - unknowns(plain.model)) else plain
+    if free.model.zooms and not plain.model.zooms and np.ptp(free.model.state.zoom[free.model.posed]) < _ZOOM_LEAST:
+        return plain
+    return free if earns_its_freedom(plain.model, free.model) else plain
 
 
-def _better(first: Finished | None, second: Finished | None) -> Finished | None:
-    """The better explanation of the tracks that the second counts as still, the first unless the second is more so."""
+def _better(first: Finished | None, second: Finished | None, plane: bool = False) -> Finished | None:
+    """The better explanation of the tracks that the second counts as still, the first unless the second is more so.
+
+    Before a plane, cameras of any lens fit if the points need not lie on it: a second that has them there is plainer.
+    """
     if first is None or second is None:
         return first or second
     plain = replace(first.model, still=second.model.still)
-    return second if _gain(plain, second.model) > _GAIN * (unknowns(second.model) - unknowns(plain)) else first
-
-
-def _gain(plain: Model, free: Model) -> float:
-    scale = min(plain_noise(plain), plain_noise(free))
-    return misfit(plain, scale) - misfit(free, scale)
-
-
-def parallax_deg(model: Model) -> float:
-    """Median angle between the first and the last ray to a point, degrees."""
-    tracks = model.tracks
-    rows = np.flatnonzero(model.rows(model.posed))
-    first = rows[np.append(True, np.diff(tracks.track[rows]) != 0)]
-    last = rows[np.append(np.diff(tracks.track[rows]) != 0, True)]
-    rays = []
-    for row in (first, last):
-        ray = np.concatenate([model.rays(row), np.ones((len(row), 1))], axis=1)
-        ray = np.einsum("fji,fj->fi", model.state.R[tracks.frame[row]], ray)
-        rays.append(ray / np.linalg.norm(ray, axis=1, keepdims=True))
-    return float(np.degrees(np.median(2 * np.arcsin(np.clip(np.linalg.norm(rays[0] - rays[1], axis=1) / 2, 0, 1)))))
+    saved = saved_by_plane(second.model) if plane and not (plain.nodal or second.model.nodal) else 0.0
+    return second if earns_its_freedom(plain, second.model, saved) else first

@@ -19,16 +19,21 @@ from ..geometry.two_view import FrameIndex
 from ..progress import Progress
 from .grow import adjust_keyframes, grow, growing_options, keyframes
 from .knowledge import may_zoom
-from .misfit import misfit, plain_noise
+from .misfit import misfit, plain_noise, saved_by_plane
 from .model import Model, adjust_frames, least_views, place_points
+from .parallax import in_front
+from .plane import plane_starts
 from .seed import seeds
+from .turning import with_principal_point
 
 # frames whose tracks are taken, and how many of each: half of them the longest, half from all over the picture
 _SKETCH_FRAMES = 16
 _SKETCH_TRACKS = 100
 _LEAST_LENGTH = 6
-# pairs of frames to start from; frames that are adjusted, how long, and with which of Cauchy's constants
+# pairs of frames to start from, and reference frames before a plane; frames that are adjusted, how long, and with which
+# of Cauchy's constants
 _PAIRS = 3
+_PLANES = 2
 _KEYFRAMES = 16
 # tracks outlive a dozen frames; keyframes further apart would not share enough of them
 _LARGEST_SPACING = 4
@@ -51,11 +56,14 @@ class Sketch:
         Frames that were posed while it grew.
     tracks : ndarray of int64, shape (T,)
         Numbers of its tracks among all.
+    plane : bool
+        Whether it began from a plane on which the tracks lie.
     """
 
     model: Model
     grown: NDArray[np.bool_]
     tracks: NDArray[np.int64]
+    plane: bool = False
 
 
 def sketched(model: Model, index: FrameIndex, progress: Progress, flat: bool = False) -> Sketch:
@@ -77,28 +85,37 @@ def sketched(model: Model, index: FrameIndex, progress: Progress, flat: bool = F
         If no start grows.
     """
     part, taken = _part(model)
-    starts = seeds(model, index, _PAIRS, flat)
-    found: list[tuple[Model, NDArray[np.bool_]]] = []
+    found: list[tuple[Model, NDArray[np.bool_], bool]] = []
     failures: list[SolverError] = []
+    starts = [] if model.nodal or model.zooms else plane_starts(model, index, _PLANES)
+    planes = len(starts)
+    try:
+        starts += seeds(model, index, _PAIRS, flat)
+    except SolverError as failure:
+        failures.append(failure)
     for i, start in enumerate(starts):
         progress(0.3 + 0.6 * i / len(starts), "Trying other beginnings")
         try:
             grown = grow(place_points(_of_part(part, start), np.ones_like(part.placed)))
             count = max(_KEYFRAMES, int(grown.posed.sum()) // _LARGEST_SPACING)
             few = replace(grown, posed=keyframes(grown.posed, count))
-            found.append((_adjusted(few), grown.posed))
+            found.append((_adjusted(few), grown.posed, i < planes))
         except SolverError as failure:
             failures.append(failure)
     if not found:
         raise failures[0]
-    scale = min(plain_noise(tried) for tried, _ in found)
-    best, posed = min(found, key=lambda tried: misfit(tried[0], scale))
+    scale = min(plain_noise(tried) for tried, _, _ in found)
+
+    def cost(tried: tuple[Model, NDArray[np.bool_], bool]) -> tuple[bool, float]:
+        return not in_front(tried[0]), misfit(tried[0], scale) - (saved_by_plane(tried[0]) if tried[2] else 0.0)
+
+    best, posed, plane = min(found, key=cost)
     # in a zoom the valley has more than one direction, and too little of the data is here to tell which way it falls
-    for factor in () if model.nodal or model.zooms or not may_zoom(model) else _JUMPS:
+    for factor in () if model.nodal or model.zooms or plane or not may_zoom(model) else _JUMPS:
         if _FOCAL_RANGE[0] < factor * best.state.lens[FOCAL] / max(model.size) < _FOCAL_RANGE[1]:
             tried = _adjusted(stretched(best, factor))
-            best = tried if misfit(tried, scale) < misfit(best, scale) else best
-    return Sketch(model=best, grown=posed, tracks=taken)
+            best = tried if in_front(tried) and misfit(tried, scale) < misfit(best, scale) else best
+    return Sketch(model=best, grown=posed, tracks=taken, plane=plane)
 
 
 def filled_in(model: Model, sketch: Sketch) -> Model:
@@ -171,6 +188,7 @@ def _of_part(part: Model, start: Model) -> Model:
 
 def _adjusted(model: Model) -> Model:
     options = replace(growing_options(model), iterations=_ITERATIONS, cauchy=_CAUCHY, tolerance=0.5)
+    options = with_principal_point(options, model)
     model = place_points(model, np.ones_like(model.placed), least_views(model))
     model = adjust_frames(model, model.posed, options, least_views(model))[0]
     return place_points(model, np.ones_like(model.placed), least_views(model))

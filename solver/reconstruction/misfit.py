@@ -16,6 +16,8 @@ from .zoom import KNOT_FRAMES
 _MISSING_COST = 18.0
 _LARGEST_SQUARE = 100.0
 _CAUCHY = 2.5
+# gain in cost for each unknown that a freer camera adds
+_GAIN = 2.0
 
 
 def plain_noise(model: Model) -> float:
@@ -50,6 +52,20 @@ def unknowns(model: Model) -> float:
     poses, points = float(len(model.posed)), float(len(model.placed))
     zoom = min(poses, float(np.ptp(model.times)) / KNOT_FRAMES + 3) if model.zooms else 0.0
     return (3 * poses + 2 * points if model.nodal else 6 * poses + 3 * points) + zoom
+
+
+def earns_its_freedom(plain: Model, free: Model, saved: float = 0.0) -> bool:
+    """Whether the freer of two models costs less by more than twice the number of unknowns that it adds, less `saved`.
+
+    Source: Torr, Geometric motion segmentation and model selection (1998).
+    """
+    scale = min(plain_noise(plain), plain_noise(free))
+    return misfit(plain, scale) - misfit(free, scale) > _GAIN * (unknowns(free) - unknowns(plain)) - saved
+
+
+def saved_by_plane(model: Model) -> float:
+    """What a model may cost more for having its points on a plane: two for each distance that it need not know."""
+    return _GAIN * float(model.placed.sum())
 
 
 def _plain_weights(model: Model) -> Model:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DegenerateMotion
-from ..geometry.two_view import FrameIndex, Pair, fundamental
+from ..geometry.two_view import FrameIndex, Pair, fundamental, sampson
 from ..types import Tracks
 from .model import Model, least_views, place_points
 
@@ -257,22 +257,13 @@ def _groups(pair: Pair) -> list[Mask]:
         )
         if shared is None:
             break
-        distance = _sampson(shared[0], pair.xy_first, pair.xy_second)
+        distance = sampson(shared[0], pair.xy_first, pair.xy_second)
         group = left & (distance < _BREAKS_PX)
         if group.sum() < _LEAST_GROUP:
             break
         groups.append(group)
         left &= ~group
     return groups
-
-
-def _sampson(F: Array, first: Array, second: Array) -> Array:
-    """Sampson's distance (K,), pixels."""
-    a = np.concatenate([first, np.ones((len(first), 1))], axis=1)
-    b = np.concatenate([second, np.ones((len(second), 1))], axis=1)
-    Fa, Fb = a @ F.T, b @ F
-    scale = np.sqrt((Fa[:, :2] ** 2).sum(axis=1) + (Fb[:, :2] ** 2).sum(axis=1))
-    return np.asarray(np.abs((b * Fa).sum(axis=1)) / np.maximum(scale, 1e-12))
 
 
 def _chained(wide: list[_Tested], root: _Tested, number: int, n_tracks: int) -> Array:
@@ -321,7 +312,7 @@ def _broken(pairs: list[_Tested], votes: Array) -> tuple[Array, Mask]:
         shared = fundamental(tested.pair.xy_first[member], tested.pair.xy_second[member], _FITS_PX, 0.999, 500)
         if shared is None:
             continue
-        distance = _sampson(shared[0], tested.pair.xy_first, tested.pair.xy_second)
+        distance = sampson(shared[0], tested.pair.xy_first, tested.pair.xy_second)
         weight[ids] += tested.gap
         broken[ids] += tested.gap * (distance > _BREAKS_PX)
     return broken / np.maximum(weight, 1), weight > 0

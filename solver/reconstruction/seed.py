@@ -49,7 +49,7 @@ _LEAST_PARALLAX_PX = 1.5
 # with a focal length known for all frames this is enough: a zoom cannot look like parallax
 _LEAST_PARALLAX_KNOWN_PX = 0.5
 # a picture that moves less than this says nothing of the lens
-_LEAST_MOVED_PX = 3.0
+LEAST_MOVED_PX = 3.0
 # standard deviation of the early observations: alignment errors and a lens that is not known yet
 _EARLY_DEVIATION_PX = 0.7
 # deviation of log focal length (a factor of 2 either way) and of distortion at the picture's corner
@@ -57,6 +57,8 @@ _LOG_FOCAL_SD = 0.7
 CORNER_DISTORTION_SD = 0.12
 # Cauchy's cost of an error of ten deviations: what an observation costs whose point could not be placed
 _OUTLIER_COST = 18.0
+# how far off the points of a start may be, whose lens is wrong
+_ROUGH_PX = 30.0
 
 
 def choose_pairs(
@@ -135,7 +137,7 @@ def widest_pair(tracks: FrameIndex, n_frames: int) -> Pair:
             gap = max(gap + 1, int(gap * 1.5))
     if best is None:
         raise _too_few(most_shared)
-    if most_moved < _LEAST_MOVED_PX:
+    if most_moved < LEAST_MOVED_PX:
         raise DegenerateMotion(
             f"The camera stands still (the picture moves by {most_moved:.1f} px at the most): how it stands and what "
             "lens it has cannot be told from movement. Use a shot in which the camera moves or turns."
@@ -222,11 +224,11 @@ def _best_start(model: Model, pair: Pair) -> Model | None:
         for focal in focal_starts(model, np.array(FOCAL_STARTS) * float(max(model.size)))
         for ratio in (ZOOM_STARTS if model.zooms and not model.state.zoom.any() else (1.0,))
     ]
-    tried = [_adjusted(start, window, chosen, _FIRST_ITERATIONS) for start in starts if start is not None]
+    tried = [adjusted_start(start, window, chosen, _FIRST_ITERATIONS) for start in starts if start is not None]
     if not tried:
         return None
     promising = sorted(tried, key=lambda attempt: attempt[1])[:_PROMISING]
-    settled = [_adjusted(start, window, chosen, _ITERATIONS) for start, _ in promising]
+    settled = [adjusted_start(start, window, chosen, _ITERATIONS) for start, _ in promising]
     return normalised(min(settled, key=lambda attempt: attempt[1])[0])
 
 
@@ -252,34 +254,50 @@ def _start(
     R[window] = slerp(share).as_matrix()
     centre_b = -R_ab.T @ t_ab
     t[window] = -np.einsum("fij,fj->fi", R[window], share[:, None] * centre_b)
-    posed = np.zeros_like(model.posed)
-    posed[window[[0, -1]]] = True
-    fresh = replace(
-        model,
-        whitening=np.tile(np.eye(2) / _EARLY_DEVIATION_PX, (len(model.whitening), 1, 1)),
-        state=replace(state, R=R, t=t),
-        posed=posed,
-        placed=np.zeros_like(model.placed),
-    )
-    fresh = place_points(fresh, chosen, limit_px=30.0)
+    fresh = fresh_start(model, R, t, window[[0, -1]], chosen)
     if fresh.placed.sum() < 12:
         return None
     middle = window[1:-1]
     if len(middle):
-        mask = np.zeros_like(posed)
+        mask = np.zeros_like(fresh.posed)
         mask[middle] = True
         rows = fresh.rows(mask)
         seen = np.unique(fresh.tracks.frame[rows])
         state = refine_poses(fresh.state, fresh.observations(rows), seen, free=TURN if model.nodal else POSE)
-        posed = posed.copy()
+        posed = fresh.posed.copy()
         posed[seen] = True
         fresh = replace(fresh, state=state, posed=posed)
     return fresh
 
 
-def _adjusted(
+def fresh_start(model: Model, R: Array, t: Array, frames: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Model:
+    """The model with only these frames posed, by R (F, 3, 3) and t (F, 3), and the tracks of a mask (T,) placed."""
+    posed = np.zeros_like(model.posed)
+    posed[frames] = True
+    fresh = replace(
+        model,
+        whitening=np.tile(np.eye(2) / _EARLY_DEVIATION_PX, (len(model.whitening), 1, 1)),
+        state=replace(model.state, R=R, t=t),
+        posed=posed,
+        placed=np.zeros_like(model.placed),
+    )
+    return place_points(fresh, chosen, limit_px=_ROUGH_PX)
+
+
+def adjusted_start(
     model: Model, window: NDArray[np.int64], chosen: NDArray[np.bool_], iterations: int
 ) -> tuple[Model, float]:
+    """A start adjusted with the focal length and the first distortion coefficient free, and its cost.
+
+    Parameters
+    ----------
+    model : Model
+    window : ndarray of int64
+        Frames of the start.
+    chosen : ndarray of bool, shape (T,)
+        Its tracks: those that could not be placed cost as much as outliers.
+    iterations : int
+    """
     focal = model.state.lens[FOCAL]
     mean = model.state.lens.copy()
     mean[K1:] = 0.0

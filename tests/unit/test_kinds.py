@@ -18,10 +18,13 @@ from solver.reconstruction.explore import sketched
 from solver.reconstruction.finish import Finished, frame_deviations
 from solver.reconstruction.moving import find_motion
 from solver.types import Tracks
+from tests import synthetic
 from tests.movers import Mover, with_movers
 from tests.simulated.shot import random_shot
 from tests.synthetic import Scene, aligned_path_error, make_scene, project, turn
+from tests.unit.test_plane import wall
 from tests.unit.test_reconstruction import start
+from tests.unit.test_turning import about_an_axis
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +76,31 @@ def test_bent_steps_reach_the_end_of_a_valley_and_straight_ones_do_not(monkeypat
     monkeypatch.setattr(adjusting, "bent", lambda step, points, *_: (step, points))
     straight = adjust(begun, observations, options)
     assert straight.cost > best.cost + 1 or straight.iterations > 1.5 * bent.iterations
+
+
+# Cameras that show no parallax, and planes
+
+
+@pytest.mark.parametrize(("offset", "principal"), [(0.04, None), (0.0, (468.0, 276.0))])
+def test_a_pan_about_an_axis_beside_the_pupil_or_by_a_lens_off_the_middle(
+    monkeypatch: pytest.MonkeyPatch, offset: float, principal: tuple[float, float] | None
+) -> None:
+    monkeypatch.setitem(synthetic.MOTIONS, "tripod", about_an_axis(offset))
+    scene = make_scene("tripod", noise_px=0.15, principal=principal, rng=np.random.default_rng(3))
+    found = chosen(scene)
+    assert found.model.nodal and not found.model.zooms
+    sd = max(float(found.deviations[1].log_focal[0]), found.least_log_focal_sd)
+    assert abs(np.log(found.model.state.lens[0] / scene.lens[0])) < 2 * sd < 0.02
+
+
+@pytest.mark.parametrize(("focal_px", "noise_px"), [(650.0, 0.25), (1900.0, 0.5)])
+def test_an_orbit_before_a_wall(focal_px: float, noise_px: float) -> None:
+    scene = wall(noise_px, focal_px=focal_px)
+    found = chosen(scene)
+    assert not found.model.nodal and not found.model.zooms
+    sd = float(found.deviations[1].log_focal[0])
+    assert abs(np.log(found.model.state.lens[0] / focal_px)) < 3 * sd < 0.1
+    assert path_percent(scene, found) < 3
 
 
 # Zooms
