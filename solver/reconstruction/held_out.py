@@ -202,7 +202,8 @@ def _sums(blocks: Array, row: NDArray[np.int64], n: int) -> Array:
     """Sums (n, k, k) of blocks (N, k, k) by their row."""
     k = blocks.shape[1]
     flat = blocks.reshape(len(blocks), -1)
-    return np.stack([np.bincount(row, weights=flat[:, i], minlength=n) for i in range(k * k)], axis=1).reshape(n, k, k)
+    sums = [np.bincount(row, weights=flat[:, i], minlength=n) for i in range(k * k)]
+    return np.asarray(np.stack(sums, axis=1), dtype=np.float64).reshape(n, k, k)
 
 
 def _inverse(blocks: Array) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import SolverError
 from ..progress import Progress
 from .finish import Finished, finish
+from .grow import grow
 from .knowledge import may_zoom
 from .misfit import earns_its_freedom
 
@@ -46,6 +47,9 @@ def zooming_instead(found: Finished, progress: Progress) -> Finished:
         return found
     try:
         zooming = replace(finish(replace(model, zooms=True), progress), reasons=found.reasons)
+        if not zooming.model.posed.all():
+            # frames that one focal length could not pose
+            zooming = replace(finish(grow(zooming.model), progress), reasons=found.reasons)
     except SolverError:
         return found
     frames, sd = zooming.deviations
