@@ -19,7 +19,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
-from scipy.stats import norm
 
 from ..bundle.residuals import Array
 from ..geometry.rotation import orthonormal
@@ -34,6 +33,8 @@ _WINDOW_FRAMES = 12
 _LEAST_FRAMES = 4
 _RANSAC_PX = 1.5
 _SAMPLES = 1000
+# median size of a normal variable of unit variance
+_MEDIAN_OF_NORMAL = 0.6745
 # how many times as far from a plane as from any rigid scene the tracks may be
 _FLAT = 1.25
 # a plane that is seen at less than about 25 degrees is not what most tracks lie on: the most that its normal leans, as
@@ -111,7 +112,7 @@ def _flat(index: FrameIndex, reference: int, others: NDArray[np.int64]) -> bool:
             continue
         mapped = cv2.perspectiveTransform(pair.xy_first[:, None], on_plane[0])[:, 0]
         off_plane = np.median(((mapped - pair.xy_second) ** 2).sum(axis=1)) ** 0.5 / (2 * np.log(2)) ** 0.5 / 2**0.5
-        off_lines = np.median(sampson(rigid[0], pair.xy_first, pair.xy_second)) / norm.ppf(0.75)
+        off_lines = np.median(sampson(rigid[0], pair.xy_first, pair.xy_second)) / _MEDIAN_OF_NORMAL
         ratios.append(off_plane / max(off_lines, 1e-9))
     return bool(ratios) and max(moved) > LEAST_MOVED_PX and float(np.median(ratios)) < _FLAT
 

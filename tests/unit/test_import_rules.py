@@ -83,6 +83,16 @@ def test_importing_the_solver_alone_loads_nothing_heavy() -> None:
     assert result.stdout.split() == []
 
 
+def test_the_solver_does_not_wait_for_what_it_hardly_uses() -> None:
+    # scipy.stats alone takes as long to load as a short shot's lens takes to adjust
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import solver.pipeline; "
+        "print(*sorted({'scipy.stats', 'scipy.signal', 'scipy.ndimage'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
+
+
 @pytest.mark.parametrize("path", sources("panels"), ids=module_name)
 def test_panels_know_property_names_only(path: Path) -> None:
     assert not {name for name in imported(path) if within(name, ("solver", "operators", "batch"))}
