@@ -17,12 +17,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from ..geometry.rotation import cross_matrix
 from .adjust import BundleOptions, hold_gauge, robust_weight
 from .normal_equations import NormalEquations, assemble, reduce, structure
 from .residuals import FOCAL, LENS_PARAMETERS, Array, Linearisation, Observations, State, linearise
+
+# of the diagonal, what rounding may have taken from it: tried one after the other
+_ROUNDING = (1e-12, 1e-10, 1e-8, 1e-6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +119,7 @@ def deviations(
     S = np.triu(reduced.S) + np.triu(reduced.S, 1).T
     # held as firmly as what the data know on average, so that the matrix stays well conditioned
     G = hold_gauge(S, state, options)
-    factor = cho_factor(S + 1e-12 * np.diag(np.diag(S)), check_finite=False)
-    inverse = cho_solve(factor, np.eye(len(S)), check_finite=False)
+    inverse = _inverse(S)
     inverse -= G @ (G.T @ inverse @ G) @ G.T
 
     scores = _scores(lin, weight, by_shared, eq, reduced.V_inverse, observations)
@@ -163,6 +165,23 @@ def deviations(
         rotation=np.sqrt(np.maximum(np.einsum("fii->fi", poses)[:, :3], 0)),
         position=np.sqrt(np.maximum(centre, 0)),
     )
+
+
+def _inverse(S: Array) -> Array:
+    """The inverse of a matrix that is positive definite but for rounding, which grows with the ratio of its elements.
+
+    Raises
+    ------
+    LinAlgError
+        If it is not.
+    """
+    for share in _ROUNDING:
+        try:
+            factor = cho_factor(S + share * np.diag(np.abs(np.diag(S))), check_finite=False)
+        except LinAlgError:
+            continue
+        return np.asarray(cho_solve(factor, np.eye(len(S)), check_finite=False))
+    raise LinAlgError("the reduced normal equations are not positive definite")
 
 
 def _larger(inverse: Array, by_track: Array) -> Array:

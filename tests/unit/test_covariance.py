@@ -202,3 +202,22 @@ def test_evidence_of_few_parameters_is_what_they_have_alone() -> None:
     np.testing.assert_allclose(sd, alone.lens, rtol=1e-5)
     np.testing.assert_allclose(step, alone.evidence.of(OPTIONS.free_lens)[0], rtol=1e-5)
     assert (sd[[0, 3]] < among.lens[[0, 3]]).all()
+
+
+def test_a_point_that_nearly_touches_a_camera_makes_nothing_certain() -> None:
+    scene = make_scene("dolly", n_frames=9, n_points=110, noise_px=0.3, rng=np.random.default_rng(10))
+    observations, state = scene.observations(), scene.state()
+    usual = deviations(state, observations, OPTIONS)
+    # one more point, right before the first camera, seen by it alone: that tells nothing
+    centre = -state.R[0].T @ state.t[0]
+    near = np.append(centre + 1e-5 * state.R[0][2], 1.0)
+    seen = replace(
+        observations,
+        camera=np.append(observations.camera, [0, 0]),
+        point=np.append(observations.point, [len(state.X)] * 2),
+        xy=np.vstack([observations.xy, [scene.lens[1:3]] * 2]),
+        whitening=np.concatenate([observations.whitening, observations.whitening[:2]]),
+    )
+    with_it = deviations(replace(state, X=np.vstack([state.X, near / np.linalg.norm(near)])), seen, OPTIONS)
+    assert with_it.log_focal[0] > 0.9 * usual.log_focal[0]
+    assert (with_it.position[2:] > 0.8 * usual.position[2:]).all()
