@@ -194,7 +194,7 @@ def reduce(eq: NormalEquations, s: Structure, observations: Observations, dampin
     diagonal = np.einsum("pii->pi", V)
     diagonal *= 1 + damping
     # of each point's own: one that nearly touches a camera would make the others know more than they do
-    diagonal += 1e-12 * diagonal.max(axis=1, keepdims=True) + 1e-12
+    diagonal += 1e-14 * diagonal.max(axis=1, keepdims=True) + 1e-12
     factor = _inverse_lower(np.linalg.cholesky(V))  # V^-1 = factor^T factor
     V_inverse = np.matmul(factor.transpose(0, 2, 1), factor)
 

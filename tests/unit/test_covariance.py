@@ -207,10 +207,6 @@ def test_evidence_of_few_parameters_is_what_they_have_alone() -> None:
 def test_a_point_that_nearly_touches_a_camera_makes_nothing_certain() -> None:
     scene = make_scene("dolly", n_frames=9, n_points=110, noise_px=0.3, rng=np.random.default_rng(10))
     observations, state = scene.observations(), scene.state()
-    usual = deviations(state, observations, OPTIONS)
-    # one more point, right before the first camera, seen by it alone: that tells nothing
-    centre = -state.R[0].T @ state.t[0]
-    near = np.append(centre + 1e-5 * state.R[0][2], 1.0)
     seen = replace(
         observations,
         camera=np.append(observations.camera, [0, 0]),
@@ -218,6 +214,13 @@ def test_a_point_that_nearly_touches_a_camera_makes_nothing_certain() -> None:
         xy=np.vstack([observations.xy, [scene.lens[1:3]] * 2]),
         whitening=np.concatenate([observations.whitening, observations.whitening[:2]]),
     )
-    with_it = deviations(replace(state, X=np.vstack([state.X, near / np.linalg.norm(near)])), seen, OPTIONS)
-    assert with_it.log_focal[0] > 0.9 * usual.log_focal[0]
-    assert (with_it.position[2:] > 0.8 * usual.position[2:]).all()
+
+    def with_point(distance: float) -> Deviations:
+        """One more point, before the first camera, which alone sees it: that tells nothing of anything."""
+        place = np.append(-state.R[0].T @ state.t[0] + distance * state.R[0][2], 1.0)
+        return deviations(replace(state, X=np.vstack([state.X, place / np.linalg.norm(place)])), seen, OPTIONS)
+
+    far, near = with_point(2.0), with_point(1e-5)
+    # seventy times as certain where what keeps such a point's equations solvable was that of all points
+    assert near.log_focal[0] > 0.5 * far.log_focal[0]
+    assert (near.position > 0.5 * far.position).all()
