@@ -223,4 +223,4 @@ def test_a_point_that_nearly_touches_a_camera_makes_nothing_certain() -> None:
     far, near = with_point(2.0), with_point(1e-5)
     # seventy times as certain where what keeps such a point's equations solvable was that of all points
     assert near.log_focal[0] > 0.5 * far.log_focal[0]
-    assert (near.position > 0.5 * far.position).all()
+    assert (near.position[2:] > 0.5 * far.position[2:]).all()
