@@ -21,7 +21,8 @@ _DROPPED = 2.5
 
 
 def with_velocity(model: Model) -> Model:
-    """The model with the velocity of every posed frame: the mean over the steps to its posed neighbours.
+    """The model with the velocity of every posed frame: the derivative of the polynomial through the poses two frames
+    before to two after, or the mean of the steps to its posed neighbours where there are fewer.
 
     Frames without a neighbour within two frames get none.
     """
@@ -43,8 +44,8 @@ def with_velocity(model: Model) -> Model:
         share = known / np.maximum(known.sum(axis=0), 1)
         mean = share[0][:, None] * before + share[1][:, None] * after
         # what shakes a hand bends within two frames: the next two steps tell by how much
-        inner = np.flatnonzero((known[:, 1:-1] > 0).all(axis=0) & (known[1, :-2] > 0) & (known[0, 2:] > 0)) + 1
-        inner = inner[(known[:, inner - 1] > 0).all(axis=0) & (known[:, inner + 1] > 0).all(axis=0)]
+        both = (known > 0).all(axis=0)
+        inner = np.flatnonzero(both[:-2] & both[1:-1] & both[2:]) + 1
         mean[inner] = (14 * mean[inner] - before[inner - 1] - after[inner + 1]) / 12
         velocity[posed] = mean
     return replace(model, state=replace(model.state, velocity=velocity))
