@@ -5,10 +5,18 @@ Each stands for a cause; the seeds are those under which it first showed.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from solver.types import MOVING, NODAL
+from solver.errors import SolveDiverged
+from solver.progress import Progress
+from solver.reconstruction.choose import reconstruct
+from solver.report import made_solve
+from solver.types import MOVING, NODAL, Shot
 from tests.simulated.score import REFUSED, score_seed
+from tests.synthetic import make_scene
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +48,30 @@ def test_hands_that_try_to_stand_still() -> None:
     assert found.focal_percent > 1 and 3 < found.sd_percent < 20
 
 
-def test_points_far_from_their_tracks_are_no_answer() -> None:
-    """A zoom from a tripod with wild tracks, which a camera of no such kind seems to explain."""
+def test_a_zoom_from_a_tripod_that_tells_no_focal_length_is_refused() -> None:
     found = score_seed(203, largest=LARGEST)
-    assert found.status == REFUSED and "the points miss them by" in found.reasons[0]
+    assert found.status == REFUSED and "too little to tell its focal length" in found.reasons[0]
+
+
+def test_points_far_from_their_tracks_are_no_answer() -> None:
+    scene = make_scene("orbit", n_frames=12, n_points=200, rng=np.random.default_rng(1))
+    times = np.arange(12, dtype=np.float64)
+    found = reconstruct(scene.tracks, scene.size, times, Progress())
+    off = 9.0 * np.where(np.arange(len(scene.tracks.track)) % 2, 1.0, -1.0)[:, None]
+    tracks = replace(scene.tracks, xy=scene.tracks.xy + off)
+    shot = Shot(
+        name="orbit",
+        footage="orbit.mp4",
+        first_file="orbit.mp4",
+        is_sequence=False,
+        size=scene.size,
+        frame_rate=24.0,
+        frame_numbers=np.arange(12),
+        missing_frames=np.arange(0),
+        pixel_aspect=1.0,
+        metadata={},
+    )
+    frames, deviations = found.deviations
+    spoilt = replace(found, model=replace(found.model, tracks=tracks))
+    with pytest.raises(SolveDiverged, match="the points miss them by 13 px"):
+        made_solve(shot, spoilt, frames, deviations, sensor_width_mm=36.0, sensor_width_source="default", seconds={})
