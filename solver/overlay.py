@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .lens import BrownConradyLens
+from .reconstruction.shutter import velocities
 from .result import camera_kind, equivalent_35mm, millimetres, whole_file
 from .types import STATIC, Solve
 
@@ -109,13 +110,20 @@ class _Observations:
         self.shown = self.kept | np.bool_(standing)
         self.projected = np.zeros_like(tracks.xy)
         path = solve.path
+        velocity = _velocity(solve)
         for frame in np.unique(self.frame[self.kept]):
             rows = np.flatnonzero(self.kept & (self.frame == frame))
             R, t = path.R_cam_from_world[frame], path.t_cam_from_world[frame]
             cam = solve.points.xyz_world[self.point[rows]] @ R.T + t
             front = cam[:, 2] > 0
             self.kept[rows[~front]] = False
-            self.projected[rows[front]] = _lens_of(solve, frame).project(cam[front], path.focal_px[frame])
+            rows, cam = rows[front], cam[front]
+            # a rolling shutter exposes each row at a time of its own, while the camera goes on
+            late = (solve.readout * (self.xy[rows, 1] / solve.shot.size[1] - 0.5))[:, None]
+            turn = np.cross(velocity[frame, :3], cam - t)
+            cam += late * (turn + velocity[frame, 3:6]) + 0.5 * late**2 * np.cross(velocity[frame, :3], turn)
+            focal = path.focal_px[frame] * np.exp(late[:, 0] * velocity[frame, 6])
+            self.projected[rows] = _lens_of(solve, frame).project(cam, focal)
 
     def tail(self, observation: int) -> NDArray[np.float64]:
         """Where the track was in the frames before, and is now, oldest first, shape (K, 2)."""
@@ -128,6 +136,18 @@ class _Observations:
             first -= 1
         rows = slice(first, observation + 1)
         return np.asarray(self.xy[rows][self.shown[rows]])
+
+
+def _velocity(solve: Solve) -> NDArray[np.float64]:
+    """Of each frame (F, 7), as the solve's rolling shutter took it."""
+    path, numbers = solve.path, solve.shot.frame_numbers.astype(np.float64)
+    velocity = np.zeros((len(path.solved), 7))
+    if solve.readout:
+        at = np.flatnonzero(path.solved)
+        velocity[at] = velocities(
+            path.R_cam_from_world[at], path.t_cam_from_world[at], np.log(path.focal_px[at]), numbers[at]
+        )
+    return velocity
 
 
 def _lens_of(solve: Solve, frame: int) -> BrownConradyLens:
@@ -205,6 +225,8 @@ def _header(solve: Solve, width: int) -> NDArray[np.uint8]:
         f" ({solve.sensor_width_source})    {millimetres(full_frame, 1)} on 36 mm"
         f"    k1 {solve.lens.k[0]:+.4f}  k2 {solve.lens.k[1]:+.4f}"
     )
+    if solve.readout:
+        first += f"    rolling shutter {solve.readout:+.2f} frames"
     if report.n_observations:
         first += f"    rms {report.rms_px:.2f} px"
     second = (

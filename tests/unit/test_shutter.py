@@ -11,10 +11,14 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 
 from solver.bundle.residuals import READOUT
+from solver.overlay import _Observations
+from solver.pipeline import solve_tracks
 from solver.progress import Progress
 from solver.reconstruction import choose
 from solver.reconstruction.finish import Finished, frame_deviations
 from solver.reconstruction.shutter import with_velocity
+from solver.types import Solve
+from tests.known_scenes import shot_of
 from tests.synthetic import Scene, aligned_path_error, make_scene, project
 from tests.unit.test_reconstruction import start
 
@@ -103,3 +107,17 @@ def test_the_step_over_a_dropped_frame_is_no_velocity() -> None:
     )
     speed = np.linalg.norm(with_velocity(model).state.velocity[:8, :3], axis=1)
     assert np.ptp(speed) < 0.05 * speed.mean()
+
+
+def test_the_overlay_draws_points_where_their_rows_saw_them() -> None:
+    rng = np.random.default_rng(3)
+    scene = rolled(make_scene("handheld", noise_px=0.2, rng=rng), 0.9, 0.2, rng)
+    solve = solve_tracks(shot_of(scene), scene.tracks)
+    assert solve.readout > 0.8
+
+    def rms(solve: Solve) -> float:
+        drawn = _Observations(solve)
+        return float(np.sqrt(((drawn.xy - drawn.projected)[drawn.kept] ** 2).sum(axis=1).mean()))
+
+    assert rms(solve) == pytest.approx(solve.report.rms_px, rel=0.05)
+    assert rms(replace(solve, readout=0.0)) > 2 * solve.report.rms_px
