@@ -225,13 +225,12 @@ def _header(solve: Solve, width: int) -> NDArray[np.uint8]:
         f" ({solve.sensor_width_source})    {millimetres(full_frame, 1)} on 36 mm"
         f"    k1 {solve.lens.k[0]:+.4f}  k2 {solve.lens.k[1]:+.4f}"
     )
-    if solve.readout:
-        first += f"    rolling shutter {solve.readout:+.2f} frames"
     if report.n_observations:
         first += f"    rms {report.rms_px:.2f} px"
+    shutter = f"Rolling shutter {solve.readout:+.2f} frames.  " if solve.readout else ""
     second = (
         f"{report.status}: {int(path.solved.sum())} of {len(path.solved)} frames, {report.n_tracks} tracks,"
-        f" {report.n_observations} observations.  " + "  ".join(report.reasons)
+        f" {report.n_observations} observations.  {shutter}" + "  ".join(report.reasons)
     )
     cv2.putText(band, _ascii(first), (_GAP + 4, 30), _FONT, 0.72, _TEXT, 1, cv2.LINE_AA)
     cv2.putText(band, _ascii(second), (_GAP + 4, 58), _FONT, 0.55, _MUTED, 1, cv2.LINE_AA)
