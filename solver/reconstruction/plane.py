@@ -24,8 +24,8 @@ from ..bundle.residuals import Array
 from ..geometry.rotation import orthonormal
 from ..geometry.two_view import FrameIndex, fundamental, homography, sampson
 from .knowledge import focal_starts, start_lens
-from .model import Model, normalised
-from .seed import FOCAL_STARTS, LEAST_MOVED_PX, adjusted_start, fresh_start
+from .model import Model
+from .seed import FOCAL_STARTS, LEAST_MOVED_PX, MOST_TRACKS, fresh_start, settled_start
 
 _LEAST_SHARED = 40
 # frames of a start
@@ -41,10 +41,6 @@ _FLAT = 1.25
 # the tangent, and how finely it is looked for
 _STEEPEST = 2.0
 _GRID = 21
-_FIRST_ITERATIONS = 6
-_PROMISING = 2
-_ITERATIONS = 30
-_MOST_TRACKS = 400
 
 
 def plane_starts(model: Model, index: FrameIndex, count: int) -> list[Model]:
@@ -74,16 +70,11 @@ def _best_start(model: Model, index: FrameIndex, reference: int) -> Model | None
         return None
     seen = np.unique(np.concatenate([index.pair(reference, int(other)).tracks for other in others]))
     chosen = np.zeros_like(model.placed)
-    chosen[seen[:: max(1, len(seen) // _MOST_TRACKS)]] = True
+    chosen[seen[:: max(1, len(seen) // MOST_TRACKS)]] = True
     window = np.sort(np.append(others, reference))
     focals = focal_starts(model, np.array(FOCAL_STARTS) * float(max(model.size)))
     starts = [_start(model, index, reference, others, chosen, float(focal)) for focal in focals]
-    tried = [adjusted_start(start, window, chosen, _FIRST_ITERATIONS) for start in starts if start is not None]
-    if not tried:
-        return None
-    promising = sorted(tried, key=lambda attempt: attempt[1])[:_PROMISING]
-    settled = [adjusted_start(start, window, chosen, _ITERATIONS) for start, _ in promising]
-    return normalised(min(settled, key=lambda attempt: attempt[1])[0])
+    return settled_start(starts, window, chosen)
 
 
 def _others(index: FrameIndex, reference: int, n_frames: int) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ distortion coefficient free. The start whose adjustment explains the tracks best
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -43,7 +44,7 @@ _WINDOW_FRAMES = 6
 _FIRST_ITERATIONS = 6
 _PROMISING = 2
 _ITERATIONS = 30
-_MOST_TRACKS = 400
+MOST_TRACKS = 400
 # parallax below this cannot be told from the tracks' own errors
 _LEAST_PARALLAX_PX = 1.5
 # with a focal length known for all frames this is enough: a zoom cannot look like parallax
@@ -218,17 +219,37 @@ def _best_start(model: Model, pair: Pair) -> Model | None:
     """The start from a pair whose adjustment explains the tracks best."""
     window = np.unique(np.linspace(pair.first, pair.second, _WINDOW_FRAMES).round().astype(int))
     chosen = np.zeros_like(model.placed)
-    chosen[pair.tracks[:: max(1, len(pair.tracks) // _MOST_TRACKS)]] = True
+    chosen[pair.tracks[:: max(1, len(pair.tracks) // MOST_TRACKS)]] = True
     starts = [
         _start(model, pair, window, chosen, float(focal), ratio)
         for focal in focal_starts(model, np.array(FOCAL_STARTS) * float(max(model.size)))
         for ratio in (ZOOM_STARTS if model.zooms and not model.state.zoom.any() else (1.0,))
     ]
-    tried = [adjusted_start(start, window, chosen, _FIRST_ITERATIONS) for start in starts if start is not None]
+    return settled_start(starts, window, chosen)
+
+
+def settled_start(starts: Iterable[Model | None], window: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Model | None:
+    """The best of several starts: all are adjusted a little, and the promising ones until they settle.
+
+    Parameters
+    ----------
+    starts : iterable of Model or None
+        None: there is none.
+    window : ndarray of int64
+        The frames that are adjusted.
+    chosen : ndarray of bool, shape (T,)
+        The tracks.
+
+    Returns
+    -------
+    Model or None
+        Normalised; None where there is no start.
+    """
+    tried = [_adjusted_start(start, window, chosen, _FIRST_ITERATIONS) for start in starts if start is not None]
     if not tried:
         return None
     promising = sorted(tried, key=lambda attempt: attempt[1])[:_PROMISING]
-    settled = [adjusted_start(start, window, chosen, _ITERATIONS) for start, _ in promising]
+    settled = [_adjusted_start(start, window, chosen, _ITERATIONS) for start, _ in promising]
     return normalised(min(settled, key=lambda attempt: attempt[1])[0])
 
 
@@ -284,7 +305,7 @@ def fresh_start(model: Model, R: Array, t: Array, frames: NDArray[np.int64], cho
     return place_points(fresh, chosen, limit_px=_ROUGH_PX)
 
 
-def adjusted_start(
+def _adjusted_start(
     model: Model, window: NDArray[np.int64], chosen: NDArray[np.bool_], iterations: int
 ) -> tuple[Model, float]:
     """A start adjusted with the focal length and the first distortion coefficient free, and its cost.

@@ -14,7 +14,8 @@ from solver.errors import SolveDiverged
 from solver.progress import Progress
 from solver.reconstruction.choose import reconstruct
 from solver.report import made_solve
-from solver.types import MOVING, NODAL, Shot
+from solver.types import MOVING, NODAL
+from tests.known_scenes import shot_of
 from tests.simulated.score import REFUSED, score_seed
 from tests.synthetic import make_scene
 
@@ -59,19 +60,9 @@ def test_points_far_from_their_tracks_are_no_answer() -> None:
     found = reconstruct(scene.tracks, scene.size, times, Progress())
     off = 9.0 * np.where(np.arange(len(scene.tracks.track)) % 2, 1.0, -1.0)[:, None]
     tracks = replace(scene.tracks, xy=scene.tracks.xy + off)
-    shot = Shot(
-        name="orbit",
-        footage="orbit.mp4",
-        first_file="orbit.mp4",
-        is_sequence=False,
-        size=scene.size,
-        frame_rate=24.0,
-        frame_numbers=np.arange(12),
-        missing_frames=np.arange(0),
-        pixel_aspect=1.0,
-        metadata={},
-    )
     frames, deviations = found.deviations
     spoilt = replace(found, model=replace(found.model, tracks=tracks))
     with pytest.raises(SolveDiverged, match="the points miss them by 13 px"):
-        made_solve(shot, spoilt, frames, deviations, sensor_width_mm=36.0, sensor_width_source="default", seconds={})
+        made_solve(
+            shot_of(scene), spoilt, frames, deviations, sensor_width_mm=36.0, sensor_width_source="default", seconds={}
+        )
