@@ -21,7 +21,7 @@ from ..known import KnownValues
 from ..progress import Progress
 from ..types import NODAL, Tracks
 from .explore import Sketch, filled_in, flattened, sketched
-from .finish import Finished, finish, finishing_options, frame_deviations, reweighted
+from .finish import Finished, finish, finishing_options, frame_deviations
 from .from_poses import seeded_by_poses
 from .grow import grow
 from .knowledge import knowing, located, may_zoom, must_zoom, told_to_move
@@ -32,6 +32,7 @@ from .parallax import in_front, parallax_px, unseen_focal_share
 from .profile import profiled
 from .seed import seed
 from .turning import explains_as_well, turning_instead
+from .weights import reweighted
 from .zooming import zooming_instead
 
 # added to each observation while the lens is rough: what distortion not yet known does to a patch's neighbours

@@ -1,12 +1,4 @@
-"""The last adjustment of a reconstruction: every observation at its own weight, outliers out, the lens free.
-
-What tracking says of an observation's covariance is right for a patch on a smooth surface. A patch on an outline, where
-two surfaces slide over each other, is worse than it looks, and wrong in the same way in all frames. So a track's weight
-falls with its residuals: with the mean squared residual m of a track (a scaled inverse chi square with nu degrees of
-freedom as prior), its standard deviations grow by m, not by sqrt(m) as they would if the errors within a track were
-independent. The median of all residuals sets the common scale, so that the weights, the robust kernel and the reported
-deviations share one unit.
-"""
+"""The last adjustment of a reconstruction: every observation at its own weight, outliers out, the lens free."""
 
 from __future__ import annotations
 
@@ -35,9 +27,10 @@ from ..geometry.resect import POSE, TURN, refine_poses
 from ..progress import Progress
 from .grow import WIDE_CORNER_SD, keyframes, posed_anew
 from .knowledge import lens_values, may_zoom
-from .model import Model, adjust_frames, in_full, least_views, normalised, place_points, sub_problem, whitening_of
+from .model import Model, adjust_frames, in_full, least_views, normalised, place_points, sub_problem
 from .seed import corner_prior, lens_sd
 from .shutter import with_velocity, without_readout
+from .weights import reweighted
 from .zoom import estimated_sd, zoom_probe
 
 # above this many frames the dense reduced system costs more than the rest of the solve: frames between keyframes are
@@ -46,9 +39,6 @@ MOST_ADJUSTED_FRAMES = 250
 _PRINCIPAL_SD = 0.05
 _REJECT_SIGMAS = 5.5
 _REJECT_PX = 4.0
-# nu, and the squared residual beyond which an observation counts as an outlier and not against its track
-_TRACK_FREEDOM = 2.0
-_OUTLIER_SQUARED = 25.0
 # each adjustment: the share of the cost at which it stops, Cauchy's constant, whether tracks are weighed by their own
 # residuals. While the lens is rough it is the informative tracks that fit worst: weighing them down would keep it rough
 _ROUNDS = ((1e-4, 6.0, False), (2e-4, 2.5, True), (1e-6, 2.5, True))
@@ -223,30 +213,6 @@ def _options(model: Model, free: tuple[int, ...], tolerance: float, cauchy: floa
     return BundleOptions(
         free_lens=free, priors=priors, iterations=_ITERATIONS, relative_tolerance=tolerance, cauchy=cauchy
     )
-
-
-def noise_scale(model: Model) -> float:
-    """Robust ratio of the residuals to their assumed deviations (the median of |e|^2 is 2 ln 2 for unit noise)."""
-    e = residuals(model.state, model.observations(model.rows(model.posed)))
-    return max(float(np.sqrt(np.median((e**2).sum(axis=1)) / (2 * np.log(2)))), 1e-3)
-
-
-def reweighted(model: Model, by_track: bool = True) -> Model:
-    """Weights from the tracks' covariances, the common scale, and each track's own residuals; see the header."""
-    whitening = whitening_of(model.tracks.covariance)
-    model = replace(model, whitening=whitening)
-    whitening = whitening / noise_scale(model)
-    model = replace(model, whitening=whitening)
-    if not by_track:
-        return model
-    rows = model.rows(model.posed)
-    square = np.minimum((residuals(model.state, model.observations(rows)) ** 2).sum(axis=1), _OUTLIER_SQUARED)
-    track = model.tracks.track[rows]
-    n = len(model.placed)
-    freedom = np.maximum(2 * np.bincount(track, minlength=n) - 3, 1)
-    mean = (_TRACK_FREEDOM + np.bincount(track, weights=square, minlength=n)) / (_TRACK_FREEDOM + freedom)
-    model = replace(model, whitening=whitening / mean[model.tracks.track][:, None, None])
-    return replace(model, whitening=model.whitening / noise_scale(model))
 
 
 def _reject(model: Model, sigmas: float) -> Model:

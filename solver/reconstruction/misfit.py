@@ -8,8 +8,8 @@ import numpy as np
 
 from ..bundle.adjust import robust_cost
 from ..bundle.residuals import reprojection_errors
-from .finish import noise_scale
 from .model import Model, whitening_of
+from .weights import noise_scale
 from .zoom import KNOT_FRAMES
 
 # an observation that no camera explains
