@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
-from ..bundle.residuals import residuals
-from .model import Array, Model, whitening_of
+from ..bundle.residuals import Array, residuals
+from .model import Model, whitening_of
 
 # tracks with at least so many degrees of freedom tell how much tracks differ, if there are so many of them
 _TOLD_FREEDOM = 3
