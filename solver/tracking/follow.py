@@ -44,11 +44,12 @@ class TrackOptions:
         Of the patch's Gaussian window, pixels.
     smoothing_px : float
         Blur before the alignment. Little: a wider one mixes the two sides of an outline, and what is measured of
-        distortion gets worse by half (0.6 px for 0.35 px: path 0.78 % for 0.37 %).
-    grain_smoothing_px : float
-        The same for a picture of much grain, or of texture as fine as grain, in which a patch looks different in every
-        frame: tracks last twice as long, and focal lengths get better by half (0.8 px for 0.35 px: 0.09 % for 0.19 %,
-        1.5 % for 3.6 %).
+        distortion gets worse (0.65 px for 0.35 px: focal length 0.19 % for 0.14 %).
+    grain_smoothing_px : tuple of (float, float)
+        Correlations of new patches with the next frame, and the blur where a quarter of the frames have less, strongest
+        first. In a picture of grain, or of texture as fine as grain, a patch looks different in every frame: more blur
+        makes tracks last twice as long and the focal length better by half (0.8 px for 0.35 px: 0.09 % for 0.19 %,
+        1.5 % for 3.6 %; 0.5 px: deviations of 0.18 % for 0.29 %, 0.16 % for 0.20 %).
     window_px : int
         Window of the frame-to-frame search.
     pyramid_levels : int
@@ -66,7 +67,7 @@ class TrackOptions:
     patch_radius: int = 7
     patch_sigma: float = 3.5
     smoothing_px: float = 0.35
-    grain_smoothing_px: float = 0.8
+    grain_smoothing_px: tuple[tuple[float, float], ...] = ((0.72, 0.8), (0.82, 0.5))
     window_px: int = 21
     pyramid_levels: int = 3
     forward_backward_px: float = 1.0
@@ -100,11 +101,12 @@ _FLICKER_SHARE = 0.7
 # a camera that stands still has grain of half a level or more
 _SAME = 0.15
 _SAMPLED = 3
-# median correlation of new patches with the next frame, of so many at least, below which that is grainy or blurred:
-# 0.58 to 0.72 where more smoothing helps, 0.78 to 0.99 elsewhere; and the share of such frames that asks for it
-_GRAINY = 0.72
+# a frame tells its grain where it has so many new patches
 _LEAST_NEW = 30
+# the share of the frames so far, the share of all and the number of frames with grain that ask for more smoothing
 _GRAINY_SHARE = 0.25
+_GRAINY_SHARE_OF_ALL = 0.1
+_LEAST_GRAINY = 6
 # how often the patches of ended tracks are let go, so that memory does not grow with the shot
 _SETTLE_FRAMES = 32
 
@@ -121,7 +123,7 @@ def follow(
     Parameters
     ----------
     frames : callable
-        Reads the frames, in order; called once more where their grain asks for more smoothing.
+        Reads the frames, in order; called again where their grain asks for more smoothing.
     n_frames : int
     options : TrackOptions
     progress : Progress or None
@@ -142,18 +144,19 @@ def follow(
     """
     progress = progress or Progress()
     with ThreadPoolExecutor(2) as pool:
-        follower, begun, may_smooth = _Follower(options, n_frames, matte, pool), 0.0, True
+        follower, begun = _Follower(options, n_frames, matte, pool), 0.0
         while True:
             for frame in frames():
                 follower.advance(frame)
                 done = begun + (1 - begun) * (frame.index + 1) / n_frames
                 progress(done, "Tracking")
-                if may_smooth and follower.grainy_frames > _GRAINY_SHARE * n_frames:
+                smoothing_px = follower.asked_smoothing_px(n_frames)
+                if smoothing_px > options.smoothing_px:
                     break
             else:
                 return follower.tracks(n_frames)
-            smoother = replace(options, smoothing_px=max(options.grain_smoothing_px, options.smoothing_px))
-            follower, begun, may_smooth = _Follower(smoother, n_frames, matte, pool), done, False
+            options = replace(options, smoothing_px=smoothing_px)
+            follower, begun = _Follower(options, n_frames, matte, pool), done
 
 
 class _Follower:
@@ -176,7 +179,7 @@ class _Follower:
         self.area: Area | None = None
         self.n_tracks = 0
         self.n_older = 0
-        self.grainy_frames = 0
+        self.new_correlation: list[float] = []
         self.copy: list[bool] = []
         self.rows: list[Rows] = []
         self.settled: list[Settled] = []
@@ -198,6 +201,13 @@ class _Follower:
         if frame.index % _SETTLE_FRAMES == _SETTLE_FRAMES - 1:
             self._settle()
 
+    def asked_smoothing_px(self, n_frames: int) -> float:
+        """The blur that the grain of the frames so far asks for; zero for none."""
+        correlation = np.array(self.new_correlation)
+        least = max(_LEAST_GRAINY, _GRAINY_SHARE_OF_ALL * n_frames, _GRAINY_SHARE * len(correlation))
+        asked = (px for below, px in self.options.grain_smoothing_px if (correlation < below).sum() >= least)
+        return next(asked, 0.0)
+
     def _follow(self, grey: NDArray[np.uint8], picture: Array32, frame: LuminanceFrame) -> None:
         options = self.options
         before = self.position
@@ -217,8 +227,8 @@ class _Follower:
         assert self.templates is not None
         result = align(picture, self.templates, self.patch, found, self.warp, options.iterations, self.pool)
         new = self.track >= self.n_older
-        if new.sum() >= _LEAST_NEW and np.median(result.correlation[new]) < _GRAINY:
-            self.grainy_frames += 1
+        if new.sum() >= _LEAST_NEW:
+            self.new_correlation.append(float(np.median(result.correlation[new])))
         area = np.abs(np.linalg.det(result.warp))
         good = (result.correlation > options.least_correlation) & (area > 0.1) & (area < 10)
         good &= ((result.position - found) ** 2).sum(axis=1) < 3.0**2

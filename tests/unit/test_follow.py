@@ -87,7 +87,7 @@ def test_grain_is_smoothed_away_and_nothing_else_is(texture: Array32, clip: list
     coarse = cv2.GaussianBlur(texture, (0, 0), 1.5)
     coarse = coarse.mean() + 0.3 * (coarse - coarse.mean())
     grainy = [noisy(picture(coarse, warp, SIZE), 9.0, rng) for warp in WARPS]
-    plain = replace(OPTIONS, grain_smoothing_px=OPTIONS.smoothing_px)
+    plain = replace(OPTIONS, grain_smoothing_px=())
     found, rough = (follow(frames(grainy), N_FRAMES, options) for options in (OPTIONS, plain))
     mean_length = [len(tracks.track) / tracks.n_tracks for tracks in (found, rough)]
     error = [np.sqrt((from_mean(tracks, on_surface(tracks, WARPS)) ** 2).mean()) for tracks in (found, rough)]
