@@ -41,8 +41,8 @@ UNCERTAIN_TURN = (
     "The camera turns too little here to tell its focal length: give the focal length of a frame of this range."
 )
 UNCERTAIN_POSE = (
-    "Too few points hold the camera here: it is far less certain than in the rest of the shot; check it against the "
-    "picture, give the pose of a frame of this range, or leave it out."
+    "Points hold the camera badly here, being few or all in one place: it is far less certain than in the rest of the "
+    "shot; check it against the picture, give the pose of a frame of this range, or leave it out."
 )
 # a pose holds all the same where only the focal length is in doubt
 FOCAL_DOUBTS = (UNCERTAIN_FOCAL, UNCERTAIN_TURN)
@@ -94,7 +94,10 @@ def range_warnings(shot: Shot, ranges: Iterable[BadRange]) -> tuple[str, ...]:
     """
     numbers = shot.frame_numbers
     reasons = []
-    for kind, what in ((MISFIT, "not fitted by the camera"), (UNCERTAIN_POSE, "held by too few points")):
+    for kind, what in (
+        (MISFIT, "not fitted by the camera"),
+        (UNCERTAIN_POSE, "told by points that are few or all in one place"),
+    ):
         inside = np.zeros(len(numbers), dtype=bool)
         for bad in ranges:
             inside |= (bad.reason == kind) & (numbers >= bad.first) & (numbers <= bad.last)

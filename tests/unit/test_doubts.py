@@ -142,7 +142,7 @@ def test_a_sentence_for_each_kind_of_doubt(shot: Shot) -> None:
     ]
     assert range_warnings(shot, ranges) == (
         "Frames 103-104, 120 are not fitted by the camera: see the list of bad ranges.",
-        "Frame 125 is held by too few points: see the list of bad ranges.",
+        "Frame 125 is told by points that are few or all in one place: see the list of bad ranges.",
     )
     assert range_warnings(shot, ()) == ()
 
@@ -181,7 +181,7 @@ def test_frames_of_few_tracks_in_a_corner_are_named() -> None:
     bad = found.report.bad_ranges
     assert [(one.first, one.last, one.reason) for one in bad] == [(FIRST + 18, FIRST + 20, UNCERTAIN_POSE)]
     assert found.report.status == WARNINGS
-    assert "Frames 1019-1021 are held by too few points" in found.report.reasons[-1]
+    assert "Frames 1019-1021 are told by points that are few or all in one place" in found.report.reasons[-1]
 
 
 @pytest.mark.slow
