@@ -48,8 +48,9 @@ def reweighted(model: Model, by_track: bool = True) -> Model:
         return model
     rows = model.rows(model.posed)
     growth = np.ones(len(model.placed))
-    track, starts = np.unique(model.tracks.track[rows], return_index=True)
-    growth[track] = _growth(residuals(model.state, model.observations(rows)), starts)
+    track = model.tracks.track[rows]
+    starts = np.flatnonzero(np.diff(track, prepend=-1))
+    growth[track[starts]] = _growth(residuals(model.state, model.observations(rows)), starts)
     return _to_scale(replace(model, whitening=model.whitening / growth[model.tracks.track][:, None, None]))
 
 

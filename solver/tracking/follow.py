@@ -45,11 +45,12 @@ class TrackOptions:
     smoothing_px : float
         Blur before the alignment. Little: a wider one mixes the two sides of an outline, and what is measured of
         distortion gets worse (0.65 px for 0.35 px: focal length 0.19 % for 0.14 %).
-    grain_smoothing_px : tuple of (float, float)
-        Correlations of new patches with the next frame, and the blur where a quarter of the frames have less, strongest
-        first. In a picture of grain, or of texture as fine as grain, a patch looks different in every frame: more blur
-        makes tracks last twice as long and the focal length as certain again (0.65 px for 0.35 px: deviations of 0.19 %
-        for 0.69 %, 0.8 % for 1.6 %; 0.5 px: 0.18 % for 0.29 %, 0.16 % for 0.20 %).
+    grain_smoothing_px : tuple of (float, float, float)
+        Correlations of new patches with the next frame, the blur where a quarter of the frames have less, and the share
+        of the shot up to which it is worth beginning anew for; strongest first. In a picture of grain, or of texture as
+        fine as grain, a patch looks different in every frame: more blur makes tracks last twice as long and the focal
+        length as certain again (0.65 px for 0.35 px: deviations of 0.19 % for 0.69 %, 0.8 % for 1.6 %; 0.5 px: 0.18 %
+        for 0.29 %, 0.16 % for 0.20 %).
     window_px : int
         Window of the frame-to-frame search.
     pyramid_levels : int
@@ -67,7 +68,7 @@ class TrackOptions:
     patch_radius: int = 7
     patch_sigma: float = 3.5
     smoothing_px: float = 0.35
-    grain_smoothing_px: tuple[tuple[float, float], ...] = ((0.72, 0.65), (0.82, 0.5))
+    grain_smoothing_px: tuple[tuple[float, float, float], ...] = ((0.72, 0.65, 1.0), (0.82, 0.5, 0.25))
     window_px: int = 21
     pyramid_levels: int = 3
     forward_backward_px: float = 1.0
@@ -150,7 +151,7 @@ def follow(
                 follower.advance(frame)
                 done = begun + (1 - begun) * (frame.index + 1) / n_frames
                 progress(done, "Tracking")
-                smoothing_px = follower.asked_smoothing_px(n_frames)
+                smoothing_px = follower.asked_smoothing_px(frame.index + 1, n_frames)
                 if smoothing_px > options.smoothing_px:
                     break
             else:
@@ -201,12 +202,14 @@ class _Follower:
         if frame.index % _SETTLE_FRAMES == _SETTLE_FRAMES - 1:
             self._settle()
 
-    def asked_smoothing_px(self, n_frames: int) -> float:
+    def asked_smoothing_px(self, n_seen: int, n_frames: int) -> float:
         """The blur that the grain of the frames so far asks for; zero for none."""
         correlation = np.array(self.new_correlation)
         least = max(_LEAST_GRAINY, _GRAINY_SHARE_OF_ALL * n_frames, _GRAINY_SHARE * len(correlation))
-        asked = (px for below, px in self.options.grain_smoothing_px if (correlation < below).sum() >= least)
-        return next(asked, 0.0)
+        for below, smoothing_px, latest in self.options.grain_smoothing_px:
+            if n_seen <= latest * n_frames and (correlation < below).sum() >= least:
+                return smoothing_px
+        return 0.0
 
     def _follow(self, grey: NDArray[np.uint8], picture: Array32, frame: LuminanceFrame) -> None:
         options = self.options
