@@ -18,7 +18,7 @@ from .reconstruction.finish import Finished
 from .reconstruction.held_out import frame_trust
 from .reconstruction.knowledge import scale_known
 from .reconstruction.model import Model
-from .reconstruction.parallax import parallax_deg, shows_parallax
+from .reconstruction.parallax import parallax_deg, shows_parallax, shows_things_near_by
 from .reconstruction.zoom import filled
 from .types import MOVING, NODAL, SOLVED, WARNINGS, CameraPath, Points, Shot, Solve, SolveReport
 
@@ -27,7 +27,9 @@ _WARN_RMS_PX = 1.0
 _REFUSE_FOCAL_SHARE = 0.25
 _REFUSE_RMS_PX = 4.0
 _LEAST_POSED_SHARE = 0.5
+# of what was followed, once what was found to move by itself is left out, and with it
 _LEAST_KEPT_SHARE = 0.6
+_LEAST_STILL_SHARE = 0.4
 
 
 def made_solve(
@@ -157,8 +159,9 @@ def _refuse_nonsense(model: Model, path: CameraPath, report: SolveReport) -> Non
             "the tracks (a cut, an occlusion, blur). Solve the good ranges on their own.",
             report,
         )
-    seen = int(model.posed[model.tracks.frame].sum())
-    if report.n_observations < _LEAST_KEPT_SHARE * seen:
+    posed = model.posed[model.tracks.frame]
+    seen, still = int(posed.sum()), int((posed & model.still[model.tracks.track]).sum())
+    if report.n_observations < max(_LEAST_KEPT_SHARE * still, _LEAST_STILL_SHARE * seen):
         raise SolveDiverged(
             f"Only {100 * report.n_observations / max(seen, 1):.0f} % of what was followed fits one camera in a still "
             "scene: most of the picture moves by itself. Mask out what moves, or use a shot that shows more of a still "
@@ -171,7 +174,7 @@ def _refuse_nonsense(model: Model, path: CameraPath, report: SolveReport) -> Non
             "shorter range, or mask out what moves.",
             report,
         )
-    if not (model.nodal or shows_parallax(model)) or sd > _REFUSE_FOCAL_SHARE * focal:
+    if not (model.nodal or shows_parallax(model) or shows_things_near_by(model)) or sd > _REFUSE_FOCAL_SHARE * focal:
         turn = (
             "the camera turns too little"
             if model.nodal

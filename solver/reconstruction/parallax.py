@@ -19,6 +19,10 @@ from .model import Model
 # parallax below both of these shows nothing: degrees, and in RMS errors of the points
 _LEAST_ANGLE_DEG = 0.4
 _LEAST_ERRORS = 4.0
+# but a few things near by may show it before hills that do not: the share of the tracks, percent, and by how many
+# errors they must stand out. A camera that only turns and is taken to move shows less than four there
+_NEAR_BY = 10
+_NEAR_ERRORS = 10.0
 # of the tracks, by how far the picture moved under them, percent: those that last
 _LASTING = 75
 # how far a tripod's axis is from the entrance pupil, over how far the scene is: a few centimetres to ten metres
@@ -27,13 +31,7 @@ _PIVOT_SHARE = 0.003
 
 def parallax_deg(model: Model) -> float:
     """Median angle in the world between the first and the last ray to a point, degrees."""
-    first, last = _first_and_last(model)
-    tracks, R = model.tracks, model.state.R
-    angle = _angle(
-        np.einsum("fji,fj->fi", R[tracks.frame[first]], _rays(model, first)),
-        np.einsum("fji,fj->fi", R[tracks.frame[last]], _rays(model, last)),
-    )
-    return float(np.degrees(np.median(angle)))
+    return float(np.degrees(np.median(_angles(model))))
 
 
 def parallax_px(model: Model) -> float:
@@ -47,6 +45,22 @@ def shows_parallax(model: Model) -> bool:
     Points that may lie anywhere in depth let a moving camera explain noise, and so find a little parallax in anything.
     """
     return parallax_deg(model) >= _LEAST_ANGLE_DEG or parallax_px(model) >= _LEAST_ERRORS * _rms_px(model)
+
+
+def shows_things_near_by(model: Model) -> bool:
+    """Whether some of what a moving camera sees is so near that it must move, be the rest as far as it may."""
+    near = float(np.percentile(_angles(model), 100 - _NEAR_BY))
+    return near * float(np.median(model.state.focal_px[model.posed])) >= _NEAR_ERRORS * _rms_px(model)
+
+
+def _angles(model: Model) -> Array:
+    """Angles in the world between the first and the last ray to each point, radians."""
+    first, last = _first_and_last(model)
+    tracks, R = model.tracks, model.state.R
+    return _angle(
+        np.einsum("fji,fj->fi", R[tracks.frame[first]], _rays(model, first)),
+        np.einsum("fji,fj->fi", R[tracks.frame[last]], _rays(model, last)),
+    )
 
 
 def in_front(model: Model) -> bool:

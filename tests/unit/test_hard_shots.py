@@ -33,6 +33,8 @@ LARGEST = 60
         pytest.param(116, MOVING, id="two frames before a plane fit any lens"),
         pytest.param(102, MOVING, id="a plane turned inside out fits a long lens"),
         pytest.param(216, MOVING, id="a dolly zoom turned inside out fits a lens that does not zoom"),
+        pytest.param(550, MOVING, id="few things near by, before hills"),
+        pytest.param(518, MOVING, id="two fifths of the picture move by themselves"),
     ],
 )
 def test_they_are_solved_and_as_sure_as_they_say(seed: int, kind: str) -> None:

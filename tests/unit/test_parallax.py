@@ -9,7 +9,14 @@ import pytest
 
 from solver.known import Known, KnownPose, KnownValues
 from solver.reconstruction.model import Model
-from solver.reconstruction.parallax import in_front, parallax_deg, parallax_px, shows_parallax, unseen_focal_share
+from solver.reconstruction.parallax import (
+    in_front,
+    parallax_deg,
+    parallax_px,
+    shows_parallax,
+    shows_things_near_by,
+    unseen_focal_share,
+)
 from tests.synthetic import FOCAL_PX, Scene, make_scene
 from tests.unit.test_reconstruction import start
 
@@ -51,6 +58,17 @@ def test_the_angle_is_that_between_the_rays() -> None:
 @pytest.mark.parametrize(("distance", "seen"), [(0.2, True), (0.02, True), (0.004, False)])
 def test_parallax_is_seen_above_the_noise(distance: float, seen: bool) -> None:
     assert shows_parallax(true_model(sideways(distance, 10.0))) == seen
+
+
+@pytest.mark.parametrize(("near", "seen"), [(0.2, True), (0.02, False)])
+def test_a_few_things_near_by_are_enough(near: float, seen: bool) -> None:
+    """Hills, and before them a share of points that are near."""
+    rng = np.random.default_rng(2)
+    points = rng.uniform([-7.0, -4.0, 4.0], [7.0, 4.0, 15.0], size=(400, 3))
+    points[int(near * 400) :] *= 400.0
+    model = true_model(make_scene("handheld", points=points, rng=rng))
+    assert not shows_parallax(model)
+    assert shows_things_near_by(model) == seen
 
 
 def test_wide_angles_are_parallax_however_the_tracks_miss() -> None:
