@@ -28,7 +28,7 @@ from .knowledge import knowing, located, may_zoom, must_zoom, told_to_move
 from .misfit import earns_its_freedom, mean_misfit, plain_noise, saved_by_plane
 from .model import Model, new_model, whitening_of
 from .moving import find_motion, leave_out, still_only, take_back
-from .parallax import in_front, parallax_px, unseen_focal_share
+from .parallax import brought_in_front, in_front, parallax_px, unseen_focal_share
 from .profile import profiled
 from .seed import seed
 from .turning import explains_as_well, turning_instead
@@ -160,6 +160,7 @@ class _SecondLook:
             try:
                 model = take_back(filled_in(self.model, sketch))
                 found = finish(located(model), self.progress.part(0.6, 0.85))
+                found = replace(found, model=brought_in_front(found.model))
                 found = zooming_instead(found, self.progress.part(0.85, 0.9))
                 found = turning_instead(found, self.progress.part(0.9, 0.95))
                 if not (_possible(found.model) and in_front(found.model)):
@@ -217,7 +218,7 @@ class _SecondLook:
             turning = None if told_to_move(self.model) else self._sketch(0.15, nodal=True, zooms=True)
             if turning is not None and _possible(turning.model, _USUAL_FOCAL):
                 crashing = _plainer(turning, crashing)
-        if crashing is not None and _kept(crashing.model) > _WELL_KEPT:
+        if crashing is not None and _kept_tracks(crashing.model) > _WELL_KEPT:
             sketch = _plainer(sketch, crashing)
         else:
             sketch = self._without_movers(sketch)
@@ -310,6 +311,16 @@ def _kept(model: Model) -> float:
     rows = model.rows(model.posed)
     near = model.errors_px(rows)[0] < _FITS_PX
     return float(near.sum() / max(int(model.posed[model.tracks.frame].sum()), 1))
+
+
+def _kept_tracks(model: Model) -> float:
+    """Share of the tracks in posed frames most of whose observations fit: wild ones break few tracks, a mover its own."""
+    track = model.tracks.track
+    near = model.rows(model.posed)
+    near[near] = model.errors_px(near)[0] < _FITS_PX
+    seen = np.bincount(track[model.posed[model.tracks.frame]], minlength=len(model.placed))
+    fits = np.bincount(track[near], minlength=len(model.placed))
+    return float((fits > seen / 2).sum() / max(int((seen > 0).sum()), 1))
 
 
 def _sketch_may_zoom(sketch: Sketch) -> bool:

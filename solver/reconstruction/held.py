@@ -1,8 +1,9 @@
 """How much less sure a focal length is for what the adjustment holds, and for what the errors of a frame share.
 
-The principal point of a whole picture is held in its middle and the shutter is taken for a global one unless the data
-say otherwise; but lenses sit a little off, and a readout may be too slight to be told. With what lenses and sensors are
-like as a prior, both are asked about: the variance that they would leave the focal length, and the square of how far
+The principal point of a whole picture is held in its middle, the shutter is taken for a global one, and a zoom's
+distortion for one that stays, unless the data say otherwise; but lenses sit a little off, a readout may be too slight
+to be told, and so may a distortion that changes. With what lenses and sensors are
+like as a prior, all are asked about: the variance that they would leave the focal length, and the square of how far
 they would move it, which it is off by if they are right (a parameter that is considered and not estimated: Bierman,
 Factorization methods for discrete sequential estimation, 1977, chapter 8, with what the data say of it besides).
 """
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.covariance import Deviations
-from ..bundle.residuals import FOCAL, PRINCIPAL_X, PRINCIPAL_Y, READOUT
+from ..bundle.residuals import FOCAL, K1_SLOPE, PRINCIPAL_X, PRINCIPAL_Y, READOUT
 from .finish import Finished, frame_deviations
 from .knowledge import lens_values
 from .shutter import with_velocity
@@ -24,6 +25,8 @@ from .shutter import with_velocity
 _CENTRE_SD = 0.007
 # of the readout, frames: a quarter of all shutters roll for about half a frame
 _READOUT_SD = 0.3
+# of the change of k1 while a zoom's focal length grows by a factor e: a few percent at the corner of a wide picture
+_SLOPE_SD = 0.05
 
 
 def reported_deviations(found: Finished) -> tuple[NDArray[np.int64], Deviations]:
@@ -33,7 +36,8 @@ def reported_deviations(found: Finished) -> tuple[NDArray[np.int64], Deviations]
     frame_ids, sd = frame_deviations(model, found.frames, options, by_frame=True)
     sd = replace(sd, probe_step=probed.probe_step, probe_covariance=probed.probe_covariance)
     told = {*options.free_lens, *lens_values(model.known)}
-    asked = [i for i in (PRINCIPAL_X, PRINCIPAL_Y, READOUT) if i not in told]
+    held = (PRINCIPAL_X, PRINCIPAL_Y, READOUT, *((K1_SLOPE,) if model.zooms else ()))
+    asked = [i for i in held if i not in told]
     if not asked or options.priors.lens_sd is None:
         return frame_ids, sd
     prior = options.priors.lens_sd.copy()
@@ -41,6 +45,7 @@ def reported_deviations(found: Finished) -> tuple[NDArray[np.int64], Deviations]
         PRINCIPAL_X: _CENTRE_SD * model.size[0],
         PRINCIPAL_Y: _CENTRE_SD * model.size[1],
         READOUT: _READOUT_SD,
+        K1_SLOPE: _SLOPE_SD,
     }
     for i in asked:
         prior[i] = usual[i]

@@ -9,6 +9,8 @@ length of a camera that is taken to turn only is no better known than that.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +27,8 @@ _NEAR_BY = 10
 _NEAR_ERRORS = 10.0
 # of the tracks, by how far the picture moved under them, percent: those that last
 _LASTING = 75
+# the share of the points that noise may put beyond infinity
+_STRAY = 0.1
 # how far a tripod's axis is from the entrance pupil, over how far the scene is: a few centimetres to ten metres
 _PIVOT_SHARE = 0.003
 
@@ -70,6 +74,20 @@ def in_front(model: Model) -> bool:
     other way round.
     """
     return model.nodal or float((model.state.X[model.placed, 3] > 0).mean()) > 0.5
+
+
+def brought_in_front(model: Model) -> Model:
+    """The same pictures with nearly all points before the camera that were behind it; a mixture stays as it is.
+
+    With q = R d + rho t of a point (d, rho), another sign of both rho and t changes no picture: a pair of frames whose
+    lens is still wrong may begin with the wrong one, and what grows from it fits as well.
+    """
+    if model.nodal or model.located or (model.state.X[model.placed, 3] > 0).mean() > _STRAY:
+        return model
+    state = model.state
+    velocity = state.velocity.copy()
+    velocity[:, 3:6] *= -1
+    return replace(model, state=replace(state, X=state.X * [1.0, 1.0, 1.0, -1.0], t=-state.t, velocity=velocity))
 
 
 def unseen_focal_share(model: Model) -> float:
