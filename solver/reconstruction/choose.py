@@ -23,7 +23,7 @@ from ..types import NODAL, Tracks
 from .explore import Sketch, filled_in, flattened, sketched
 from .finish import Finished, finish, finishing_options, frame_deviations
 from .from_poses import seeded_by_poses
-from .grow import grow
+from .grow import LEAST_POINTS, grow
 from .knowledge import knowing, located, may_zoom, must_zoom, told_to_move
 from .misfit import earns_its_freedom, mean_misfit, plain_noise, saved_by_plane
 from .model import Model, new_model, whitening_of
@@ -54,6 +54,8 @@ _OFF_CENTRE = 0.06
 # matter
 _WELL_KEPT = 0.9
 _FITS_PX = 4.0
+# of the frames in which something is seen: a camera of the right kind loses a few
+_WELL_POSED = 0.8
 _MOVERS_GAIN = 0.85
 _MOVING_SHARE = 0.03
 # focal length over the picture's larger side: from 120 degrees to 3
@@ -292,6 +294,9 @@ def _doubtful(found: Finished) -> bool:
     if not found.converged or not _possible(found.model) or _may_be_nodal(found.model):
         return True
     model = found.model
+    seen = np.bincount(model.tracks.frame, minlength=len(model.posed)) >= LEAST_POINTS
+    if model.posed[seen].mean() < _WELL_POSED:
+        return True
     off_centre = np.abs(model.lens.principal_point / np.array(model.size) - 0.5).max()
     if (off_centre > _OFF_CENTRE and model.known.principal_point is None) or _kept(found.model) < _WELL_KEPT:
         return True
@@ -314,7 +319,7 @@ def _kept(model: Model) -> float:
 
 
 def _kept_tracks(model: Model) -> float:
-    """Share of the tracks in posed frames most of whose observations fit: wild ones break few tracks, a mover its own."""
+    """Share of the tracks in posed frames most of whose observations fit: wild ones break few tracks, movers theirs."""
     track = model.tracks.track
     near = model.rows(model.posed)
     near[near] = model.errors_px(near)[0] < _FITS_PX

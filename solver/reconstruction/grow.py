@@ -30,7 +30,7 @@ from .zoom import filled
 
 # frames resected at a time on either side: a quarter of a second, over which extrapolation holds
 _STEP_FRAMES = 6
-_LEAST_POINTS = 15
+LEAST_POINTS = 15
 _GROWTH = 1.35
 _KEYFRAMES = 40
 # 30 % at the corner covers every rectilinear lens; fewer frames than this leave k2 to noise
@@ -112,18 +112,29 @@ def _grown(model: Model, progress: Progress | None) -> Model:
 def _jumped(model: Model) -> Model | None:
     """Pose the nearest frame beyond those that cannot be posed (black, covered, blurred), or None."""
     posed = np.flatnonzero(model.posed)
-    seen = np.bincount(model.tracks.frame[model.rows(~model.posed)], minlength=len(model.posed)) >= _LEAST_POINTS
+    seen = np.bincount(model.tracks.frame[model.rows(~model.posed)], minlength=len(model.posed)) >= LEAST_POINTS
     for side, edge in ((1, int(posed[-1])), (-1, int(posed[0]))):
-        for frame in (edge + side * np.flatnonzero(seen[edge::side]))[:_JUMP_TRIES]:
+        for frame, change in _jumps(model, (edge + side * np.flatnonzero(seen[edge::side]))[:_JUMP_TRIES], edge):
             zoom = model.state.zoom.copy()
-            zoom[frame] = zoom[edge]
+            zoom[frame] = zoom[edge] + change
             tried = replace(model, state=replace(model.state, zoom=zoom))
-            found = _turned(tried, int(frame), edge) if model.nodal else _ransac(tried, int(frame), _JUMP_INLIERS)
+            found = _turned(tried, frame, edge) if model.nodal else _ransac(tried, frame, _JUMP_INLIERS)
             if found is not None:
                 mask = model.posed.copy()
                 mask[frame] = True
                 return replace(found, posed=mask)
     return None
+
+
+def _jumps(model: Model, frames: NDArray[np.int64], edge: int) -> list[tuple[int, float]]:
+    """Frames to try, and by how much the zoom may have changed to them since the edge: on as before, or not at all."""
+    if not model.zooms:
+        return [(int(frame), 0.0) for frame in frames]
+    posed = np.flatnonzero(model.posed)
+    before = posed[np.abs(posed - edge) <= _STEP_FRAMES]
+    slope = np.polyfit(model.times[before], model.state.zoom[before], 1)[0] if len(before) > 1 else 0.0
+    on = [float(slope * (model.times[frame] - model.times[edge])) for frame in frames]
+    return [(int(frame), change) for frame, ahead in zip(frames, on, strict=True) for change in (ahead, 0.0)]
 
 
 def posed_anew(model: Model) -> Model:
@@ -200,9 +211,9 @@ def _posed(model: Model, frames: NDArray[np.int64], edge: int | None, anew: bool
     mask[frames] = True
     rows = model.rows(mask)
     counts = np.bincount(model.tracks.frame[rows], minlength=len(mask))
-    enough = frames[counts[frames] >= _LEAST_POINTS]
+    enough = frames[counts[frames] >= LEAST_POINTS]
     if edge is not None:
-        enough = frames[: np.argmin(np.append(counts[frames] >= _LEAST_POINTS, False))]
+        enough = frames[: np.argmin(np.append(counts[frames] >= LEAST_POINTS, False))]
     if not len(enough):
         return model
     mask[:] = False
@@ -250,7 +261,7 @@ def _fit(
 ) -> NDArray[np.bool_]:
     """Mask (F,) of the frames in which enough observations lie near their points."""
     inliers, share = _inliers(model, rows)
-    return np.asarray(frames & (inliers >= _LEAST_POINTS) & (share >= least_share))
+    return np.asarray(frames & (inliers >= LEAST_POINTS) & (share >= least_share))
 
 
 def _worst_fit(model: Model, frames: NDArray[np.bool_]) -> float:
@@ -263,7 +274,7 @@ def _ransac(model: Model, frame: int, least_share: float = _LEAST_INLIERS) -> Mo
     mask = np.zeros(len(model.posed), dtype=bool)
     mask[frame] = True
     rows = model.rows(mask) & (np.abs(model.state.X[model.tracks.track, 3]) > 1e-4)
-    if rows.sum() < _LEAST_POINTS:
+    if rows.sum() < LEAST_POINTS:
         return None
     X = model.state.X[model.tracks.track[rows]]
     focal = float(model.state.focal_px[frame])
@@ -284,7 +295,10 @@ def _ransac(model: Model, frame: int, least_share: float = _LEAST_INLIERS) -> Mo
     rows = model.rows(mask)
     state = replace(model.state, R=R_all, t=t_all)
     tried = replace(model, state=state)
-    tried = replace(tried, state=refine_poses(state, tried.observations(rows), np.array([frame])))
+    free = POSE + (ZOOM if model.zooms else ())
+    observations = tried.observations(rows)
+    state = refine_poses(state, observations, np.array([frame]), free=free, zoom_sd=_ZOOM_STEP_SD)
+    tried = replace(tried, state=state)
     return tried if _fit(tried, rows, mask, least_share)[frame] else None
 
 
@@ -295,7 +309,7 @@ def _turned(model: Model, frame: int, edge: int) -> Model | None:
     rows = model.rows(mask)
     ahead = model.state.X[model.tracks.track[rows], :3] @ model.state.R[edge].T
     front = ahead[:, 2] > 0
-    if front.sum() < _LEAST_POINTS:
+    if front.sum() < LEAST_POINTS:
         return None
     at_edge = ahead[front, :2] / ahead[front, 2:]
     found = relative_turn(at_edge, model.rays(rows)[front], _INLIER_PX / float(model.state.focal_px[edge]))
