@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from solver.bundle.residuals import residuals
 from solver.known import Known, KnownPose, KnownValues
 from solver.reconstruction.model import Model
 from solver.reconstruction.parallax import (
+    brought_in_front,
     in_front,
     parallax_deg,
     parallax_px,
@@ -125,3 +127,17 @@ def test_what_is_known_bounds_it() -> None:
         R_cam_from_world=np.eye(3), t_cam_from_world=np.zeros(3), rotation_deviation=0.01, position_deviation=0.01
     )
     assert share(poses={1: pose}) == free and share(poses={1: pose, 9: pose}) == 0
+
+
+def test_a_scene_behind_the_camera_is_brought_before_it() -> None:
+    model = true_model(make_scene("orbit", n_frames=12, rng=np.random.default_rng(6)))
+    state = model.state
+    behind = replace(model, state=replace(state, X=state.X * [1.0, 1.0, 1.0, -1.0], t=-state.t))
+    assert in_front(model) and not in_front(behind)
+    found = brought_in_front(behind)
+    assert in_front(found) and np.allclose(found.state.t, state.t)
+    observations = model.observations(model.rows(model.posed))
+    assert np.allclose(residuals(found.state, observations), residuals(behind.state, observations))
+    # where noise decides, nothing is certain
+    mixed = replace(model, state=replace(state, X=state.X * np.where(np.arange(len(state.X)) % 2, 1, -1)[:, None]))
+    assert brought_in_front(mixed) is mixed
