@@ -10,6 +10,7 @@ Factorization methods for discrete sequential estimation, 1977, chapter 8, with 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -32,14 +33,11 @@ _SLOPE_SD = 0.05
 def reported_deviations(found: Finished) -> tuple[NDArray[np.int64], Deviations]:
     """The frames (indices) that were adjusted, and their deviations with those of what is held; see the header."""
     model, options = found.model, found.options
-    probed = found.deviations[1]
-    frame_ids, sd = frame_deviations(model, found.frames, options, by_frame=True)
-    sd = replace(sd, probe_step=probed.probe_step, probe_covariance=probed.probe_covariance)
     told = {*options.free_lens, *lens_values(model.known)}
     held = (PRINCIPAL_X, PRINCIPAL_Y, READOUT, *((K1_SLOPE,) if model.zooms else ()))
     asked = [i for i in held if i not in told]
     if not asked or options.priors.lens_sd is None:
-        return frame_ids, sd
+        return _deviations_of(found)
     prior = options.priors.lens_sd.copy()
     usual = {
         PRINCIPAL_X: _CENTRE_SD * model.size[0],
@@ -56,9 +54,19 @@ def reported_deviations(found: Finished) -> tuple[NDArray[np.int64], Deviations]
     )
     # without a velocity a readout changes nothing
     moving = model if model.rolling else with_velocity(model)
-    open_sd = frame_deviations(moving, found.frames, asking, by_frame=True)[1]
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(frame_deviations, moving, found.frames, asking, by_frame=True)
+        frame_ids, sd = _deviations_of(found)
+        open_sd = opened.result()[1]
     step = open_sd.log_focal_step - sd.log_focal_step
     log_focal = np.sqrt(np.maximum(open_sd.log_focal, sd.log_focal) ** 2 + step**2)
     lens = sd.lens.copy()
     lens[FOCAL] *= float(np.median(log_focal / np.maximum(sd.log_focal, 1e-300)))
     return frame_ids, replace(sd, log_focal=log_focal, lens=lens)
+
+
+def _deviations_of(found: Finished) -> tuple[NDArray[np.int64], Deviations]:
+    """The frames (indices) and their deviations with what is held as it is."""
+    probed = found.deviations[1]
+    frame_ids, sd = frame_deviations(found.model, found.frames, found.options, by_frame=True)
+    return frame_ids, replace(sd, probe_step=probed.probe_step, probe_covariance=probed.probe_covariance)
