@@ -2,10 +2,10 @@
 
 The principal point of a whole picture is held in its middle, the shutter is taken for a global one, and a zoom's
 distortion for one that stays, unless the data say otherwise; but lenses sit a little off, a readout may be too slight
-to be told, and so may a distortion that changes. With what lenses and sensors are
-like as a prior, all are asked about: the variance that they would leave the focal length, and the square of how far
-they would move it, which it is off by if they are right (a parameter that is considered and not estimated: Bierman,
-Factorization methods for discrete sequential estimation, 1977, chapter 8, with what the data say of it besides).
+to be told, and so may a distortion that changes. With what lenses and sensors are like as a prior, all are asked about:
+the variance that they would leave the focal length, and the square of how far they would move it, which it is off by if
+they are right (a parameter that is considered and not estimated: Bierman, Factorization methods for discrete sequential
+estimation, 1977, chapter 8, with what the data say of it besides).
 """
 
 from __future__ import annotations
