@@ -66,6 +66,8 @@ _USUAL_FOCAL = (0.28, 8.0)
 _RIVAL_NOISE = 2.5
 # the same of one that zooms, in deviations that the tracks claim, to be believed before other kinds are tried
 _TOLD_NOISE = 1.7
+# or where what else moves together covers so little of what the scene does
+_RIVAL_SUPPORT = 0.1
 # iterations of one adjustment of a first attempt: more do not settle it
 _FIRST_ITERATIONS = 30
 
@@ -209,7 +211,7 @@ class _SecondLook:
             # tracks that fit, but no lens that exists: most likely it zooms, and if not, one focal length will do too
             zooming = self._sketch(0.0, nodal=False, zooms=True)
             # what is told worse than its own noise may be two scenes that move differently
-            if zooming is not None and plain_noise(zooming.model) < _TOLD_NOISE:
+            if zooming is not None and (plain_noise(zooming.model) < _TOLD_NOISE or self._is_one_scene()):
                 return _plainer(flattened(zooming), zooming)
         zooms = must_zoom(self.model)
         sketch = self._sketch(0.0, nodal=False, zooms=zooms)
@@ -245,6 +247,13 @@ class _SecondLook:
             if zooming is not None:
                 sketch = _plainer(_plainer(sketch, flattened(zooming)), zooming)
         return sketch
+
+    def _is_one_scene(self) -> bool:
+        """Whether no second part of the picture moves as a scene of its own would."""
+        try:
+            return find_motion(self.model.tracks, self.model.size).rival < _RIVAL_SUPPORT
+        except SolverError:
+            return False
 
     def _without_movers(self, sketch: Sketch | None) -> Sketch | None:
         """The sketch, or one without what moves by itself where that fits the rest much better."""
