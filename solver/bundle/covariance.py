@@ -6,11 +6,6 @@ sandwich S^-1 (sum_p s_p s_p^T) S^-1, with s_p track p's part of the reduced gra
 a track (White, Maximum likelihood estimation of misspecified models, 1982; Liang and Zeger 1986). The larger of the
 two variances is reported.
 
-Nor are those of one frame where the model lacks something that all of it shows: how the camera moved while a rolling
-shutter read it, or a focus that breathes. Where asked for, what the sandwich of the frames' parts of the gradient has
-more than S^-1 is added (clusters by two things; Cameron, Gelbach and Miller, Robust inference with multiway clustering,
-2011).
-
 The world's own place, turn and size are free: its seven directions G are held by adding G G^T to S, which gives the
 covariance that is smallest among all gauges (inner constraints; Triggs et al. 2000, section 9.3).
 """
@@ -23,7 +18,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.sparse import csr_array
 
 from ..geometry.rotation import cross_matrix
 from .adjust import BundleOptions, hold_gauge, robust_weight
@@ -79,8 +73,6 @@ class Deviations:
         What the data say of the lens parameters, those that were held in the adjustment among them.
     log_focal : ndarray of shape (C,)
         Of the logarithm of each camera's focal length.
-    log_focal_step : ndarray of shape (C,)
-        How far the data would move it: zero at the end of an adjustment of the same parameters.
     probe_step : ndarray of shape (Q,)
         How far the data would move the zoom along the columns that were probed, if it could.
     probe_covariance : ndarray of shape (Q, Q)
@@ -91,7 +83,6 @@ class Deviations:
     lens: Array
     evidence: LensEvidence
     log_focal: Array
-    log_focal_step: Array
     probe_step: Array
     probe_covariance: Array
     rotation: Array
@@ -99,11 +90,7 @@ class Deviations:
 
 
 def deviations(
-    state: State,
-    observations: Observations,
-    options: BundleOptions,
-    probe: Array | None = None,
-    by_frame: bool = False,
+    state: State, observations: Observations, options: BundleOptions, probe: Array | None = None
 ) -> Deviations:
     """Standard deviations at the end of an adjustment.
 
@@ -113,8 +100,6 @@ def deviations(
         As in `adjust`, where it ended.
     probe : ndarray of shape (C, Q) or None
         Changes of the zoom that were not estimated, about which to ask.
-    by_frame : bool
-        Whether the errors of a frame may have to do with each other as those of a track may.
     """
     n = len(state.R)
     free = np.array(options.free_lens, dtype=np.int64)
@@ -153,9 +138,6 @@ def deviations(
         by_track=by_track[6 * n : 6 * n + n_lens].copy(),
     )
     covariance = _larger(inverse, by_track)
-    if by_frame:
-        shared_scores = _frame_scores(lin, weight, by_shared, eq, reduced.V_inverse, observations)[:, :own]
-        covariance = _added(covariance, inverse, inverse @ shared_scores.T)
     if options.nodal:
         covariance = covariance.copy()
         still = np.arange(6 * n).reshape(-1, 6)[:, 3:].ravel()
@@ -178,7 +160,6 @@ def deviations(
         lens=lens,
         evidence=evidence,
         log_focal=np.sqrt(np.maximum(log_focal, 0)),
-        log_focal_step=to_log_focal @ (inverse @ reduced.side[:own])[6 * n :],
         probe_step=probe_step,
         probe_covariance=probe_covariance,
         rotation=np.sqrt(np.maximum(np.einsum("fii->fi", poses)[:, :3], 0)),
@@ -210,14 +191,6 @@ def _larger(inverse: Array, by_track: Array) -> Array:
     return np.asarray(inverse * factor[:, None] * factor[None, :])
 
 
-def _added(covariance: Array, inverse: Array, by_frame: Array) -> Array:
-    """The covariance with its variances raised by what the frames' sandwich, from S^-1 s_i (K, C), has beyond S^-1."""
-    variance = np.maximum(np.diag(covariance), 1e-300)
-    more = np.maximum((by_frame**2).sum(axis=1) - np.diag(inverse), 0.0)
-    factor = np.sqrt(1 + more / variance)
-    return np.asarray(covariance * factor[:, None] * factor[None, :])
-
-
 def _scores(
     lin: Linearisation,
     weight: Array,
@@ -239,37 +212,4 @@ def _scores(
     scores[observations.point[:, None], 6 * observations.camera[:, None] + np.arange(6)] = pose
     starts = np.searchsorted(observations.point, np.arange(n_points))
     scores[:, 6 * n_cameras :] = np.add.reduceat(lens, starts, axis=0) - np.einsum("plk,pk->pl", eq.lens_point, moved)
-    return scores
-
-
-def _frame_scores(
-    lin: Linearisation,
-    weight: Array,
-    by_shared: Array,
-    eq: NormalEquations,
-    V_inverse: Array,
-    observations: Observations,
-) -> Array:
-    """s_i (C, 6 C + L): each frame's own part of the reduced gradient."""
-    n_shared = by_shared.shape[2]
-    n_cameras, n_points = (len(eq.gradient) - n_shared) // 6, len(V_inverse)
-    camera, point = observations.camera, observations.point
-    weighted = (lin.residual * weight[:, None])[:, :, None]
-    of_frame = np.zeros((n_cameras, 6 + n_shared))
-    np.add.at(of_frame, camera, (np.concatenate([lin.by_pose, by_shared], axis=2) * weighted).sum(axis=1))
-    scores = np.zeros((n_cameras, 6 * n_cameras + n_shared))
-    scores[np.arange(n_cameras)[:, None], 6 * np.arange(n_cameras)[:, None] + np.arange(6)] = of_frame[:, :6]
-    scores[:, 6 * n_cameras :] = of_frame[:, 6:]
-    # what an observation moves its point by moves all cameras that see it
-    moved = np.matmul(V_inverse[point], (lin.by_point * weighted).sum(axis=1)[:, :, None])[:, :, 0]
-    coordinate = 3 * point[:, None] + np.arange(3)  # (N, 3)
-    by_frame = csr_array((moved.ravel(), (coordinate.ravel(), np.repeat(camera, 3))), shape=(3 * n_points, n_cameras))
-    row = np.repeat(6 * camera[:, None] + np.arange(6), 3, axis=1)
-    pose_point = csr_array(
-        (eq.pose_point.ravel(), (row.ravel(), np.tile(coordinate, (1, 6)).ravel())),
-        shape=(6 * n_cameras, 3 * n_points),
-    )
-    scores[:, : 6 * n_cameras] -= (pose_point @ by_frame).toarray().T
-    lens_point = eq.lens_point.transpose(1, 0, 2).reshape(n_shared, 3 * n_points)
-    scores[:, 6 * n_cameras :] -= by_frame.T @ lens_point.T
     return scores

@@ -155,16 +155,12 @@ def finish(model: Model, progress: Progress, iterations: int | None = None) -> F
 
 
 def frame_deviations(
-    model: Model,
-    frames: NDArray[np.bool_],
-    options: BundleOptions,
-    probe_zoom: bool = False,
-    by_frame: bool = False,
+    model: Model, frames: NDArray[np.bool_], options: BundleOptions, probe_zoom: bool = False
 ) -> tuple[NDArray[np.int64], Deviations]:
     """The frames (indices) that were adjusted and the deviations of their poses and of the lens."""
     frame_ids, _, state, observations, _ = sub_problem(model, frames, least_views(model))
     probe = zoom_probe(model.times[frame_ids]) if probe_zoom else None
-    return frame_ids, deviations(state, observations, in_full(model, frame_ids, options), probe, by_frame)
+    return frame_ids, deviations(state, observations, in_full(model, frame_ids, options), probe)
 
 
 def _evidence(model: Model, frames: NDArray[np.bool_], free: tuple[int, ...]) -> LensEvidence:
