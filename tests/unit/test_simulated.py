@@ -209,7 +209,8 @@ def test_frames_that_are_missing_or_doubled() -> None:
 
 def test_a_seed_makes_one_shot_and_leaving_something_out_leaves_the_rest() -> None:
     one, two, other = random_shot(11), random_shot(11), random_shot(12)
-    assert np.array_equal(one.tracks.xy, two.tracks.xy) and one.describe() == two.describe()
+    # where arrays lie in memory decides the last bit
+    assert np.allclose(one.tracks.xy, two.tracks.xy, rtol=0, atol=1e-9) and one.describe() == two.describe()
     assert one.describe() != other.describe()
     for seed in range(6):
         full, plain = random_shot(seed, ("handheld",)), random_shot(seed, ("handheld",), ASPECTS)
