@@ -54,10 +54,10 @@ _OFF_CENTRE = 0.06
 # matter
 _WELL_KEPT = 0.9
 _FITS_PX = 4.0
-# of the frames in which something is seen: a camera of the right kind loses a few
-_WELL_POSED = 0.8
 _MOVERS_GAIN = 0.85
 _MOVING_SHARE = 0.03
+# of the frames in which something is seen: a camera of the right kind loses a few
+_WELL_POSED = 0.8
 # focal length over the picture's larger side: from 120 degrees to 3
 _POSSIBLE_FOCAL = (0.28, 20.0)
 # beyond 7 degrees a first attempt is not worth finishing: it is far more often a zoom taken for a long lens

@@ -209,6 +209,8 @@ def test_frames_that_are_missing_or_doubled() -> None:
 
 def test_a_seed_makes_one_shot_and_leaving_something_out_leaves_the_rest() -> None:
     one, two, other = random_shot(11), random_shot(11), random_shot(12)
+    assert np.array_equal(one.tracks.track, two.tracks.track) and np.array_equal(one.tracks.frame, two.tracks.frame)
+    assert np.array_equal(one.wrong, two.wrong) and np.array_equal(one.moving, two.moving)
     # where arrays lie in memory decides the last bit
     assert np.allclose(one.tracks.xy, two.tracks.xy, rtol=0, atol=1e-9) and one.describe() == two.describe()
     assert one.describe() != other.describe()
