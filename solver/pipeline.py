@@ -21,6 +21,7 @@ from .metadata import contradicted, contradiction, metadata_focal, with_focal
 from .progress import Progress
 from .ranges import cropped, frames_around, known_around, spliced
 from .reconstruction.choose import reconstruct
+from .reconstruction.reported import reported_deviations
 from .reconstruction.standstill import is_static
 from .reconstruction.static import solve_static
 from .report import made_solve
@@ -215,8 +216,7 @@ def _reconstructed(
     times = shot.frame_numbers.astype(np.float64)
     finished = reconstruct(tracks, shot.size, times, progress.part(0.6, 1.0), options.known, kind)
     clock.stage("solve")
-    frame_ids, found = finished.deviations
-    found = replace(found, log_focal=np.maximum(found.log_focal, finished.least_log_focal_sd))
+    frame_ids, found = reported_deviations(finished)
     clock.stage("deviations")
     sensor, source = _sensor(shot, options)
     return made_solve(

@@ -6,6 +6,11 @@ sandwich S^-1 (sum_p s_p s_p^T) S^-1, with s_p track p's part of the reduced gra
 a track (White, Maximum likelihood estimation of misspecified models, 1982; Liang and Zeger 1986). The larger of the
 two variances is reported.
 
+Nor are those of one frame where the model lacks something that all of it shows: how the camera moved while a rolling
+shutter read it, or a focus that breathes. Where asked for, what the sandwich of the frames' parts of the gradient has
+more than S^-1 is added (clusters by two things; Cameron, Gelbach and Miller, Robust inference with multiway clustering,
+2011).
+
 The world's own place, turn and size are free: its seven directions G are held by adding G G^T to S, which gives the
 covariance that is smallest among all gauges (inner constraints; Triggs et al. 2000, section 9.3).
 """
@@ -18,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.sparse import csr_array
 
 from ..geometry.rotation import cross_matrix
 from .adjust import BundleOptions, hold_gauge, robust_weight
@@ -73,6 +79,8 @@ class Deviations:
         What the data say of the lens parameters, those that were held in the adjustment among them.
     log_focal : ndarray of shape (C,)
         Of the logarithm of each camera's focal length.
+    considered_log_focal : ndarray of shape (C,)
+        The same with what is considered: its deviation if that were free, and how far it would then move.
     probe_step : ndarray of shape (Q,)
         How far the data would move the zoom along the columns that were probed, if it could.
     probe_covariance : ndarray of shape (Q, Q)
@@ -83,14 +91,61 @@ class Deviations:
     lens: Array
     evidence: LensEvidence
     log_focal: Array
+    considered_log_focal: Array
     probe_step: Array
     probe_covariance: Array
     rotation: Array
     position: Array
 
 
+@dataclass(slots=True, kw_only=True)
+class _Told:
+    """What the data say of K parameters: S^-1 (K, K), and S^-1 s by track (K, P), by frame (K, C), and in all (K,)."""
+
+    inverse: Array
+    by_track: Array
+    by_frame: Array
+    step: Array
+
+    def rows(self, start: int, stop: int | None = None) -> _Told:
+        """Of some of them, while the others are free as well."""
+        kept = slice(start, stop)
+        return _Told(
+            inverse=self.inverse[kept, kept],
+            by_track=self.by_track[kept],
+            by_frame=self.by_frame[kept],
+            step=self.step[kept],
+        )
+
+    def holding(self, held: Sequence[int]) -> _Told:
+        """The same where those of these places are held, with zeros for them."""
+        if not len(held):
+            return self
+        gain = np.linalg.solve(self.inverse[np.ix_(held, held)], self.inverse[held]).T
+        inverse, by_track, by_frame, step = (
+            told - gain @ told[held] for told in (self.inverse, self.by_track, self.by_frame, self.step)
+        )
+        # but for rounding they are
+        inverse[held], inverse[:, held], by_track[held], by_frame[held], step[held] = 0, 0, 0, 0, 0
+        return _Told(inverse=inverse, by_track=by_track, by_frame=by_frame, step=step)
+
+    def covariance(self, by_frame: bool = True) -> Array:
+        """S^-1 with its variances raised to the sandwich's where those are larger, and by what frames share."""
+        usual = np.maximum(np.diag(self.inverse), 1e-300)
+        variance = np.maximum((self.by_track**2).sum(axis=1), usual)
+        if by_frame:
+            variance = variance + np.maximum((self.by_frame**2).sum(axis=1) - usual, 0.0)
+        factor = np.sqrt(variance / usual)
+        return np.asarray(self.inverse * factor[:, None] * factor[None, :])
+
+
 def deviations(
-    state: State, observations: Observations, options: BundleOptions, probe: Array | None = None
+    state: State,
+    observations: Observations,
+    options: BundleOptions,
+    probe: Array | None = None,
+    considered: Sequence[int] = (),
+    by_frame: bool = False,
 ) -> Deviations:
     """Standard deviations at the end of an adjustment.
 
@@ -100,12 +155,17 @@ def deviations(
         As in `adjust`, where it ended.
     probe : ndarray of shape (C, Q) or None
         Changes of the zoom that were not estimated, about which to ask.
+    considered : sequence of int
+        Those of `options.free_lens` that were held, and about which to ask.
+    by_frame : bool
+        Whether the errors of a frame may have to do with each other as those of a track may.
     """
     n = len(state.R)
     free = np.array(options.free_lens, dtype=np.int64)
     basis = options.basis(n)
     probe = np.zeros((n, 0)) if probe is None else probe
-    n_probe, n_lens, own = probe.shape[1], len(free), 6 * n + len(free) + basis.shape[1]
+    n_lens = len(free)
+    own = 6 * n + n_lens + basis.shape[1]
     s = structure(observations, n, len(state.X))
     lin = linearise(state, observations)
     by_shared = np.concatenate(
@@ -121,25 +181,29 @@ def deviations(
     G = hold_gauge(S, state, options)
     inverse = _inverse(S)
     inverse -= G @ (G.T @ inverse @ G) @ G.T
-
-    scores = _scores(lin, weight, by_shared, eq, reduced.V_inverse, observations)
-    probe_step, probe_covariance = np.zeros(0), np.zeros((0, 0))
-    if n_probe:
-        probe_step = inverse[own:] @ reduced.side
-        probe_covariance = _larger(inverse[own:, own:], inverse[own:] @ scores.T)
-        # the probe was only asked about: all else is reported as if it could not be
-        inverse = inverse[:own, :own] - inverse[:own, own:] @ np.linalg.solve(inverse[own:, own:], inverse[own:, :own])
-    shared = inverse[6 * n : 6 * n + n_lens]
-    by_track = inverse @ scores[:, :own].T
+    parts = (lin, weight, by_shared, eq, reduced.V_inverse, observations)
+    told = _Told(
+        inverse=inverse,
+        by_track=inverse @ _scores(*parts).T,
+        by_frame=inverse @ _frame_scores(*parts).T if by_frame else np.zeros((len(inverse), 0)),
+        step=inverse @ reduced.side,
+    )
+    held = [6 * n + int(i) for i in np.flatnonzero(np.isin(free, considered))]
+    probed = list(range(own, len(inverse)))
+    # what is shared by all frames, while the poses are free
+    shared = told.rows(6 * n)
+    asked = shared.holding([i - 6 * n for i in held]).rows(own - 6 * n)
+    opened = shared.holding([i - 6 * n for i in probed])
     evidence = LensEvidence(
         free=free,
-        step=shared @ reduced.side[:own],
-        inverse=shared[:, 6 * n : 6 * n + n_lens].copy(),
-        by_track=by_track[6 * n : 6 * n + n_lens].copy(),
+        step=opened.step[:n_lens].copy(),
+        inverse=opened.inverse[:n_lens, :n_lens].copy(),
+        by_track=opened.by_track[:n_lens].copy(),
     )
-    covariance = _larger(inverse, by_track)
+    # what was only asked about is reported as it was: not free
+    closed = told.holding([*held, *probed])
+    covariance = closed.covariance()
     if options.nodal:
-        covariance = covariance.copy()
         still = np.arange(6 * n).reshape(-1, 6)[:, 3:].ravel()
         covariance[still] = 0
         covariance[:, still] = 0
@@ -151,17 +215,25 @@ def deviations(
     )
     centre = np.einsum("fij,fjk,fik->fi", to_centre, poses, to_centre)
     lens = np.zeros(len(LENS_PARAMETERS))
-    lens[free] = np.sqrt(np.diag(covariance)[6 * n : 6 * n + n_lens])
+    lens[free] = np.sqrt(np.maximum(np.diag(covariance)[6 * n : 6 * n + n_lens], 0))
     to_log_focal = np.concatenate(
-        [np.where(free == FOCAL, 1 / state.lens[FOCAL], 0.0) * np.ones((n, 1)), basis], axis=1
+        [np.where(free == FOCAL, 1 / state.lens[FOCAL], 0.0) * np.ones((n, 1)), basis, 0 * probe], axis=1
     )
-    log_focal = np.einsum("ci,ij,cj->c", to_log_focal, covariance[6 * n :, 6 * n :], to_log_focal)
+    log_focal, considered_log_focal = (
+        np.sqrt(np.maximum(np.einsum("ci,ij,cj->c", to_log_focal, of, to_log_focal), 0))
+        for of in (covariance[6 * n :, 6 * n :], opened.covariance())
+    )
+    if held:
+        away = to_log_focal @ (opened.step - closed.step[6 * n :])
+        considered_log_focal = np.hypot(np.maximum(considered_log_focal, log_focal), away)
     return Deviations(
         lens=lens,
         evidence=evidence,
-        log_focal=np.sqrt(np.maximum(log_focal, 0)),
-        probe_step=probe_step,
-        probe_covariance=probe_covariance,
+        log_focal=log_focal,
+        considered_log_focal=considered_log_focal,
+        probe_step=asked.step,
+        # frames share what a zoom that is not yet estimated leaves over
+        probe_covariance=asked.covariance(by_frame=False),
         rotation=np.sqrt(np.maximum(np.einsum("fii->fi", poses)[:, :3], 0)),
         position=np.sqrt(np.maximum(centre, 0)),
     )
@@ -182,13 +254,6 @@ def _inverse(S: Array) -> Array:
             continue
         return np.asarray(cho_solve(factor, np.eye(len(S)), check_finite=False))
     raise LinAlgError("the reduced normal equations are not positive definite")
-
-
-def _larger(inverse: Array, by_track: Array) -> Array:
-    """The covariance S^-1 with its variances raised to the sandwich's, from S^-1 s_p (K, P), where those are larger."""
-    sandwich = (by_track**2).sum(axis=1)
-    factor = np.sqrt(np.maximum(sandwich / np.maximum(np.diag(inverse), 1e-300), 1.0))
-    return np.asarray(inverse * factor[:, None] * factor[None, :])
 
 
 def _scores(
@@ -212,4 +277,37 @@ def _scores(
     scores[observations.point[:, None], 6 * observations.camera[:, None] + np.arange(6)] = pose
     starts = np.searchsorted(observations.point, np.arange(n_points))
     scores[:, 6 * n_cameras :] = np.add.reduceat(lens, starts, axis=0) - np.einsum("plk,pk->pl", eq.lens_point, moved)
+    return scores
+
+
+def _frame_scores(
+    lin: Linearisation,
+    weight: Array,
+    by_shared: Array,
+    eq: NormalEquations,
+    V_inverse: Array,
+    observations: Observations,
+) -> Array:
+    """s_i (C, 6 C + L): each frame's own part of the reduced gradient."""
+    n_shared = by_shared.shape[2]
+    n_cameras, n_points = (len(eq.gradient) - n_shared) // 6, len(V_inverse)
+    camera, point = observations.camera, observations.point
+    weighted = (lin.residual * weight[:, None])[:, :, None]
+    of_frame = np.zeros((n_cameras, 6 + n_shared))
+    np.add.at(of_frame, camera, (np.concatenate([lin.by_pose, by_shared], axis=2) * weighted).sum(axis=1))
+    scores = np.zeros((n_cameras, 6 * n_cameras + n_shared))
+    scores[np.arange(n_cameras)[:, None], 6 * np.arange(n_cameras)[:, None] + np.arange(6)] = of_frame[:, :6]
+    scores[:, 6 * n_cameras :] = of_frame[:, 6:]
+    # what an observation moves its point by moves all cameras that see it
+    moved = np.matmul(V_inverse[point], (lin.by_point * weighted).sum(axis=1)[:, :, None])[:, :, 0]
+    coordinate = 3 * point[:, None] + np.arange(3)  # (N, 3)
+    by_frame = csr_array((moved.ravel(), (coordinate.ravel(), np.repeat(camera, 3))), shape=(3 * n_points, n_cameras))
+    row = np.repeat(6 * camera[:, None] + np.arange(6), 3, axis=1)
+    pose_point = csr_array(
+        (eq.pose_point.ravel(), (row.ravel(), np.tile(coordinate, (1, 6)).ravel())),
+        shape=(6 * n_cameras, 3 * n_points),
+    )
+    scores[:, : 6 * n_cameras] -= (pose_point @ by_frame).toarray().T
+    lens_point = eq.lens_point.transpose(1, 0, 2).reshape(n_shared, 3 * n_points)
+    scores[:, 6 * n_cameras :] -= by_frame.T @ lens_point.T
     return scores

@@ -30,6 +30,7 @@ from .model import Model, new_model, whitening_of
 from .moving import find_motion, leave_out, still_only, take_back
 from .parallax import brought_in_front, in_front, parallax_px, unseen_focal_share
 from .profile import profiled
+from .reported import weighed
 from .seed import seed
 from .turning import explains_as_well, turning_instead
 from .weights import reweighted
@@ -129,7 +130,7 @@ def reconstruct(
     if kind is None and walked.model is not first.model:
         # at the end of its valley a pan may look like one at last
         walked = turning_instead(walked, progress.part(0.99, 1.0))
-    first = walked
+    first = weighed(walked)
     if first.model.nodal:
         first = replace(first, least_log_focal_sd=unseen_focal_share(first.model))
     progress(1.0, "Adjusting all frames")

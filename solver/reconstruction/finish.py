@@ -26,6 +26,7 @@ from ..bundle.residuals import (
 from ..geometry.resect import POSE, TURN, refine_poses
 from ..progress import Progress
 from .grow import WIDE_CORNER_SD, keyframes, posed_anew
+from .held import considering
 from .knowledge import lens_values, may_zoom
 from .model import Model, adjust_frames, in_full, least_views, normalised, place_points, sub_problem
 from .seed import corner_prior, lens_sd
@@ -87,10 +88,16 @@ class Finished:
 
     @cached_property
     def deviations(self) -> tuple[NDArray[np.int64], Deviations]:
-        """As `frame_deviations`; where the lens of a moving camera does not zoom but may, the zoom is probed."""
+        """As `frame_deviations`, with all that is held considered (see `held`).
+
+        Where the lens of a moving camera does not zoom but may, the zoom is probed.
+        """
         model = self.model
         probe_zoom = may_zoom(model) and not (model.zooms or model.nodal)
-        return frame_deviations(model, self.frames, self.options, probe_zoom)
+        asking, considered = considering(model, self.options)
+        # without a velocity a readout changes nothing
+        moving = model if model.rolling else with_velocity(model)
+        return frame_deviations(moving, self.frames, asking, probe_zoom, considered, by_frame=True)
 
 
 def finish(model: Model, progress: Progress, iterations: int | None = None) -> Finished:
@@ -154,13 +161,26 @@ def finish(model: Model, progress: Progress, iterations: int | None = None) -> F
     )
 
 
+def adjusted_again(found: Finished) -> Finished:
+    """The last adjustment once more, from where it ended, with what its model now says is known."""
+    model, result = adjust_frames(found.model, found.frames, found.options, least_views(found.model))
+    model = normalised(_pose_between(model, found.frames))
+    return replace(found, model=model, iterations=found.iterations + result.iterations, converged=result.converged)
+
+
 def frame_deviations(
-    model: Model, frames: NDArray[np.bool_], options: BundleOptions, probe_zoom: bool = False
+    model: Model,
+    frames: NDArray[np.bool_],
+    options: BundleOptions,
+    probe_zoom: bool = False,
+    considered: tuple[int, ...] = (),
+    by_frame: bool = False,
 ) -> tuple[NDArray[np.int64], Deviations]:
     """The frames (indices) that were adjusted and the deviations of their poses and of the lens."""
     frame_ids, _, state, observations, _ = sub_problem(model, frames, least_views(model))
     probe = zoom_probe(model.times[frame_ids]) if probe_zoom else None
-    return frame_ids, deviations(state, observations, in_full(model, frame_ids, options), probe)
+    options = in_full(model, frame_ids, options)
+    return frame_ids, deviations(state, observations, options, probe, considered, by_frame)
 
 
 def _evidence(model: Model, frames: NDArray[np.bool_], free: tuple[int, ...]) -> LensEvidence:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from solver.bundle.adjust import BundleOptions, adjust
-from solver.bundle.covariance import Deviations, deviations
+from solver.bundle.adjust import BundleOptions, adjust, robust_weight
+from solver.bundle.covariance import Deviations, _frame_scores, _scores, deviations
 from solver.bundle.gauge import gauge_directions
+from solver.bundle.normal_equations import assemble, reduce, structure
 from solver.bundle.priors import Priors
 from solver.bundle.residuals import Observations, State, linearise
 from solver.geometry.rotation import rotation_matrix
@@ -101,6 +102,47 @@ def test_lens_with_errors_that_belong_to_the_track(correlated: Trials) -> None:
 def test_lens_with_outliers() -> None:
     found = trials("orbit", 0.0, 0.08)
     assert_calibrated(found.lens[:, 0])
+
+
+def test_lens_with_errors_that_a_frame_shares() -> None:
+    """Each frame is stretched a little, as where a shutter rolls: its errors are small, and not independent."""
+    z = []
+    for run in range(40):
+        rng = np.random.default_rng(run)
+        scene = make_scene("orbit", n_frames=32, n_points=150, k1=-0.1, noise_px=0.2, rng=rng)
+        true, observations = scene.state(), scene.observations()
+        stretch = 1.5e-3 * rng.standard_normal(32)[observations.camera] * (observations.xy[:, 1] - scene.size[1] / 2)
+        observations = replace(observations, xy=observations.xy + stretch[:, None] * np.array([0.0, 1.0]))
+        found = adjust(true, observations, OPTIONS).state
+        off = float(np.log(found.lens[0] / true.lens[0]))
+        sd = [deviations(found, observations, OPTIONS, by_frame=by_frame).log_focal[0] for by_frame in (False, True)]
+        z.append([off / sd[0], off / sd[1]])
+    plain, by_frame = np.sqrt((np.array(z) ** 2).mean(axis=0))
+    assert plain > 1.5, (plain, by_frame)
+    assert 0.6 < by_frame < 1.3
+
+
+def test_independent_errors_are_not_made_more_of(independent: Trials) -> None:
+    assert_calibrated(independent.lens[:, 0])
+    scene = make_scene("orbit", n_frames=16, n_points=150, noise_px=0.3, rng=np.random.default_rng(8))
+    found = adjust(scene.state(), scene.observations(), OPTIONS).state
+    plain, by_frame = (deviations(found, scene.observations(), OPTIONS, by_frame=b).log_focal[0] for b in (False, True))
+    assert plain <= by_frame < 1.3 * plain
+
+
+def test_parts_of_the_gradient_by_frame_and_by_track_have_one_sum() -> None:
+    scene = make_scene("orbit", n_frames=6, n_points=60, noise_px=1.0, rng=np.random.default_rng(2))
+    state, observations = scene.state(), scene.observations()
+    s = structure(observations, len(state.R), len(state.X))
+    lin = linearise(state, observations)
+    weight = robust_weight(lin.residual, OPTIONS.cauchy)
+    by_shared = OPTIONS.by_shared(lin, observations.camera)
+    eq = assemble(lin, weight, by_shared, s)
+    V_inverse = reduce(eq, s, observations, 0.0).V_inverse
+    tracks, frames = (f(lin, weight, by_shared, eq, V_inverse, observations) for f in (_scores, _frame_scores))
+    assert frames.shape == (6, tracks.shape[1])
+    assert frames.sum(axis=0) == pytest.approx(tracks.sum(axis=0), abs=1e-8 * np.abs(tracks).sum())
+    assert np.abs(frames).max() > 0
 
 
 @pytest.mark.parametrize("kind", ["rotation", "position"])

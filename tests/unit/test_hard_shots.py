@@ -35,6 +35,7 @@ LARGEST = 60
         pytest.param(216, MOVING, id="a dolly zoom turned inside out fits a lens that does not zoom"),
         pytest.param(550, MOVING, id="few things near by, before hills"),
         pytest.param(518, MOVING, id="two fifths of the picture move by themselves"),
+        pytest.param(531, MOVING, id="the right zoom, with the scene behind the camera"),
         pytest.param(557, MOVING, id="a zoom goes on while frames are lost"),
         pytest.param(31, MOVING, id="a crash zoom among wild observations"),
         pytest.param(528, MOVING, id="a crash zoom beyond which a lens that holds poses nothing"),
