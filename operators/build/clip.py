@@ -120,7 +120,7 @@ def write_tracks(solve: Solve, clip: bpy.types.MovieClip) -> tuple[int, int]:
     longest_first = np.argsort(-counts, kind="stable")
     chosen = np.sort(longest_first[np.cumsum(counts[longest_first]) <= MOST_MARKERS])
 
-    boxes = _marker_boxes(solve.shot.size)
+    boxes = _marker_boxes(solve.shot.size, last_frame + 2)
     digits = len(str(len(chosen)))
     new_track = clip.tracking.objects[0].tracks.new
     for number, i in enumerate(chosen, start=1):
@@ -139,32 +139,34 @@ def _add_track(
     boxes: dict[str, NDArray[np.float32]],
 ) -> None:
     """One track: a marker a frame, and disabled ones where it is not seen (Blender holds the last one otherwise)."""
-    track = new_track(name=name, frame=int(frames[0]))
+    numbers, positions = frames.tolist(), co.tolist()
+    track = new_track(name=name, frame=numbers[0])
     track.select = False
     markers = track.markers
     insert = markers.insert_frame
-    for number, position in zip(frames.tolist(), co.tolist(), strict=True):
+    for number, position in zip(numbers, positions, strict=True):
         insert(number, co=position)
-    ends = np.append(np.diff(frames) > 1, frames[-1] < last_frame)
-    disabled = [(int(frames[i]) + 1, co[i]) for i in np.flatnonzero(ends)]
-    if frames[0] > 1:
-        disabled.append((int(frames[0]) - 1, co[0]))
+    following = [*numbers[1:], last_frame + 1]
+    disabled = [
+        (number + 1, position)
+        for number, position, then in zip(numbers, positions, following, strict=True)
+        if then > number + 1
+    ]
+    if numbers[0] > 1:
+        disabled.append((numbers[0] - 1, positions[0]))
     for number, position in disabled:
         insert(number, co=position).mute = True
     for prop, box in boxes.items():
-        markers.foreach_set(prop, np.tile(box, len(markers)))
+        markers.foreach_set(prop, box[: len(markers)].ravel())
 
 
-def _marker_boxes(size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
-    """Pattern and search areas of a marker, relative to it, in the clip's units."""
+def _marker_boxes(size: tuple[int, int], most: int) -> dict[str, NDArray[np.float32]]:
+    """Pattern and search areas of up to so many markers, relative to them, in the clip's units."""
     corner = _PATTERN_PX / 2 / np.array(size)
     search = _SEARCH_PX / 2 / np.array(size)
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * corner
-    return {
-        "pattern_corners": corners.ravel().astype(np.float32),
-        "search_min": (-search).astype(np.float32),
-        "search_max": search.astype(np.float32),
-    }
+    boxes = {"pattern_corners": corners.ravel(), "search_min": -search, "search_max": search}
+    return {prop: np.tile(box.astype(np.float32), (most, 1)) for prop, box in boxes.items()}
 
 
 def _delete_tracks(clip: bpy.types.MovieClip) -> None:
