@@ -23,15 +23,18 @@ from .normal_equations import assemble, point_step, reduce, structure
 from .priors import Priors
 from .residuals import (
     FOCAL,
+    READOUT,
     Array,
     Linearisation,
     Observations,
     State,
     camera_points,
+    late_rows,
     linearise,
     residuals,
     residuals_of,
 )
+from .rolling import Rolling, Stencil, at_rows
 
 _LARGEST_DAMPING = 1e8
 # of the logarithm of a focal length: no lens zooms by more than a factor of 50
@@ -53,6 +56,8 @@ class BundleOptions:
     zoom_basis : ndarray of shape (C, K) or None
         Columns along which the cameras' zoom may change; orthogonal to a constant when the focal length is free too.
     priors : Priors
+    stencil : Stencil or None
+        With a rolling shutter, how the cameras' velocities follow their poses; None holds the velocities.
     nodal : bool
         The camera stays where it is: only turns, lens and the points' directions are estimated. All t and all
         points' distances must be zero and infinite.
@@ -69,6 +74,7 @@ class BundleOptions:
     free_lens: tuple[int, ...] = (0,)
     zoom_basis: Array | None = None
     priors: Priors = field(default_factory=Priors)
+    stencil: Stencil | None = None
     nodal: bool = False
     cauchy: float = 2.5
     iterations: int = 30
@@ -79,12 +85,25 @@ class BundleOptions:
         """The zoom's basis (C, K), without columns where there is none."""
         return np.zeros((n_cameras, 0)) if self.zoom_basis is None else self.zoom_basis
 
-    def by_shared(self, lin: Linearisation, camera: NDArray[np.int64]) -> Array:
+    def rolling(self, state: State, observations: Observations) -> Rolling | None:
+        """How the observations see the poses around their own; None where they do not."""
+        if self.stencil is None or state.lens[READOUT] == 0:
+            return None
+        return Rolling(by_pose=self.stencil.by_pose, late=late_rows(state, observations))
+
+    def with_velocity(self, state: State) -> State:
+        """`state` with the velocities that its poses have."""
+        if self.stencil is None:
+            return state
+        return replace(state, velocity=self.stencil.velocities(state.R, state.t, state.zoom))
+
+    def by_shared(self, lin: Linearisation, camera: NDArray[np.int64], rolling: Rolling | None = None) -> Array:
         """Jacobian (N, 2, L + K) by the free lens parameters and the zoom."""
         by_lens = lin.by_lens[:, :, np.array(self.free_lens, dtype=np.int64)]
         if self.zoom_basis is None:
             return np.asarray(by_lens)
-        return np.concatenate([by_lens, lin.by_zoom[:, :, None] * self.zoom_basis[camera][:, None]], axis=2)
+        basis = at_rows(rolling, self.zoom_basis, camera)
+        return np.concatenate([by_lens, lin.by_zoom[:, :, None] * basis[:, None]], axis=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,14 +143,8 @@ def moved(state: State, pose_step: Array, shared_step: Array, options: BundleOpt
     if options.nodal:
         X[:, 3] = 0
     X /= np.sqrt((X**2).sum(axis=1))[:, None]
-    return replace(
-        state,
-        R=rotation_matrix(pose_step[:, :3]) @ state.R,
-        t=state.t + pose_step[:, 3:],
-        X=X,
-        lens=lens,
-        zoom=zoom,
-    )
+    R = rotation_matrix(pose_step[:, :3]) @ state.R
+    return options.with_velocity(replace(state, R=R, t=state.t + pose_step[:, 3:], X=X, lens=lens, zoom=zoom))
 
 
 def adjust(
@@ -165,15 +178,17 @@ def adjust(
     free = np.array(options.free_lens, dtype=np.int64)
     basis = options.basis(len(state.R))
     camera, point = observations.camera, observations.point
+    state = options.with_velocity(state)
     cost = _cost(state, observations, options)
     damping, growth, iteration, converged, near, refused = 1e-4, 2.0, 0, False, False, False
     for iteration in range(1, options.iterations + 1):
         if tick is not None:
             tick(iteration)
         lin = linearise(state, observations)
-        by_shared = options.by_shared(lin, camera)
+        rolling = options.rolling(state, observations)
+        by_shared = options.by_shared(lin, camera, rolling)
         weight = robust_weight(lin.residual, options.cauchy)
-        eq = assemble(lin, weight, by_shared, s, near)
+        eq = assemble(lin, weight, by_shared, s, near, rolling)
         options.priors.add(eq, state, free, basis)
         while True:
             reduced = reduce(eq, s, observations, damping)

@@ -23,12 +23,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, eye_array, kron
 
 from ..geometry.rotation import cross_matrix
 from .adjust import BundleOptions, hold_gauge, robust_weight
 from .normal_equations import NormalEquations, assemble, reduce, structure
 from .residuals import FOCAL, LENS_PARAMETERS, Array, Linearisation, Observations, State, linearise
+from .rolling import at_rows
 
 # of the diagonal, what rounding may have taken from it: tried one after the other
 _ROUNDING = (1e-12, 1e-10, 1e-8, 1e-6)
@@ -168,12 +169,11 @@ def deviations(
     own = 6 * n + n_lens + basis.shape[1]
     s = structure(observations, n, len(state.X))
     lin = linearise(state, observations)
-    by_shared = np.concatenate(
-        [options.by_shared(lin, observations.camera), lin.by_zoom[:, :, None] * probe[observations.camera][:, None]],
-        axis=2,
-    )
+    rolling = options.rolling(state, observations)
+    probed_zoom = lin.by_zoom[:, :, None] * at_rows(rolling, probe, observations.camera)[:, None]
+    by_shared = np.concatenate([options.by_shared(lin, observations.camera, rolling), probed_zoom], axis=2)
     weight = robust_weight(lin.residual, options.cauchy)
-    eq = assemble(lin, weight, by_shared, s)
+    eq = assemble(lin, weight, by_shared, s, rolling=rolling)
     options.priors.add(eq, state, free, np.concatenate([basis, probe], axis=1))
     reduced = reduce(eq, s, observations, 0.0)
     S = np.triu(reduced.S) + np.triu(reduced.S, 1).T
@@ -274,7 +274,13 @@ def _scores(
     pose -= np.matmul(eq.pose_point, moved[observations.point][:, :, None])[:, :, 0]
     lens = np.einsum("nij,ni->nj", by_shared, weighted)
     scores = np.zeros((n_points, 6 * n_cameras + n_shared))
-    scores[observations.point[:, None], 6 * observations.camera[:, None] + np.arange(6)] = pose
+    at = (observations.point[:, None], 6 * observations.camera[:, None] + np.arange(6))
+    scores[at] = pose
+    if eq.rolling is not None:
+        delayed = np.zeros((n_points, 6 * n_cameras))
+        delayed[at] = pose * eq.rolling.late[:, None]
+        spread = np.matmul(eq.rolling.by_pose.T, delayed.reshape(n_points, n_cameras, 6))
+        scores[:, : 6 * n_cameras] += spread.reshape(n_points, -1)
     starts = np.searchsorted(observations.point, np.arange(n_points))
     scores[:, 6 * n_cameras :] = np.add.reduceat(lens, starts, axis=0) - np.einsum("plk,pk->pl", eq.lens_point, moved)
     return scores
@@ -293,8 +299,9 @@ def _frame_scores(
     n_cameras, n_points = (len(eq.gradient) - n_shared) // 6, len(V_inverse)
     camera, point = observations.camera, observations.point
     weighted = (lin.residual * weight[:, None])[:, :, None]
+    own = (np.concatenate([lin.by_pose, by_shared], axis=2) * weighted).sum(axis=1)
     of_frame = np.zeros((n_cameras, 6 + n_shared))
-    np.add.at(of_frame, camera, (np.concatenate([lin.by_pose, by_shared], axis=2) * weighted).sum(axis=1))
+    np.add.at(of_frame, camera, own)
     scores = np.zeros((n_cameras, 6 * n_cameras + n_shared))
     scores[np.arange(n_cameras)[:, None], 6 * np.arange(n_cameras)[:, None] + np.arange(6)] = of_frame[:, :6]
     scores[:, 6 * n_cameras :] = of_frame[:, 6:]
@@ -303,10 +310,16 @@ def _frame_scores(
     coordinate = 3 * point[:, None] + np.arange(3)  # (N, 3)
     by_frame = csr_array((moved.ravel(), (coordinate.ravel(), np.repeat(camera, 3))), shape=(3 * n_points, n_cameras))
     row = np.repeat(6 * camera[:, None] + np.arange(6), 3, axis=1)
-    pose_point = csr_array(
-        (eq.pose_point.ravel(), (row.ravel(), np.tile(coordinate, (1, 6)).ravel())),
-        shape=(6 * n_cameras, 3 * n_points),
-    )
+    at = (row.ravel(), np.tile(coordinate, (1, 6)).ravel())
+    shape = (6 * n_cameras, 3 * n_points)
+    pose_point = csr_array((eq.pose_point.ravel(), at), shape=shape)
+    if eq.rolling is not None:
+        late = eq.rolling.late
+        delayed = np.zeros((n_cameras, 6))
+        np.add.at(delayed, camera, own[:, :6] * late[:, None])
+        scores[:, : 6 * n_cameras] += (eq.rolling.by_pose[:, :, None] * delayed[:, None]).reshape(n_cameras, -1)
+        spread = kron(csr_array(eq.rolling.by_pose.T), eye_array(6), format="csr")
+        pose_point = pose_point + spread @ csr_array(((eq.pose_point * late[:, None, None]).ravel(), at), shape=shape)
     scores[:, : 6 * n_cameras] -= (pose_point @ by_frame).toarray().T
     lens_point = eq.lens_point.transpose(1, 0, 2).reshape(n_shared, 3 * n_points)
     scores[:, 6 * n_cameras :] -= by_frame.T @ lens_point.T

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .normal_equations import NormalEquations, Reduced, Structure, point_step, shared_side
 from .residuals import Array, Linearisation
+from .rolling import at_rows, by_cameras
 
 # how far along the step the residuals are evaluated again
 PROBE = 0.1
@@ -56,13 +57,13 @@ def bent(
     step, points
     """
     n_pose = 6 * s.n_cameras
-    along = np.matmul(lin.by_pose, step[:n_pose].reshape(-1, 6)[camera][:, :, None])[:, :, 0]
+    pose_step = at_rows(eq.rolling, step[:n_pose].reshape(-1, 6), camera)
+    along = np.matmul(lin.by_pose, pose_step[:, :, None])[:, :, 0]
     along += by_shared @ step[n_pose:] + np.matmul(lin.by_point, points[point][:, :, None])[:, :, 0]
     second = 2 / PROBE * ((ahead - lin.residual) / PROBE - along) * weight[:, None]
     by_pose = np.matmul(lin.by_pose.transpose(0, 2, 1), second[:, :, None])[:, :, 0]
     gradient = np.empty_like(step)
-    for k in range(6):
-        gradient[k:n_pose:6] = np.bincount(camera, weights=by_pose[:, k], minlength=s.n_cameras)
+    gradient[:n_pose] = by_cameras(eq.rolling, by_pose, camera, s.n_cameras).ravel()
     gradient[n_pose:] = np.einsum("nil,ni->l", by_shared, second)
     by_point = np.matmul(lin.by_point.transpose(0, 2, 1), second[:, :, None])[:, :, 0]
     point_gradient = np.add.reduceat(by_point, s.starts, axis=0)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from .residuals import Array, Linearisation, Observations
+from .rolling import REACH, Rolling, at_rows, by_cameras, spread_blocks
 
 _CHUNK_POINTS = 256
 # smaller products cost more to set up than to multiply
@@ -113,7 +114,10 @@ def _chunks(first: NDArray[np.int64], last: NDArray[np.int64]) -> list[NDArray[n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormalEquations:
-    """U, E, V and the gradient at one state. Order of the unknowns a: 6 a camera, then those of the lens."""
+    """U, E, V and the gradient at one state. Order of the unknowns a: 6 a camera, then those of the lens.
+
+    With a rolling shutter `pose_point` is that of the pose that an observation sees; `rolling` says whose it is.
+    """
 
     U: Array
     gradient: Array
@@ -121,9 +125,17 @@ class NormalEquations:
     point_gradient: Array
     pose_point: Array  # (N, 6, 3)
     lens_point: Array  # (P, L, 3)
+    rolling: Rolling | None = None
 
 
-def assemble(lin: Linearisation, weight: Array, by_shared: Array, s: Structure, near: bool = True) -> NormalEquations:
+def assemble(
+    lin: Linearisation,
+    weight: Array,
+    by_shared: Array,
+    s: Structure,
+    near: bool = True,
+    rolling: Rolling | None = None,
+) -> NormalEquations:
     """Normal equations of the residuals with Cauchy's weights w (N,); `by_shared` (N, 2, L) is the Jacobian by what all
     cameras share.
 
@@ -140,6 +152,8 @@ def assemble(lin: Linearisation, weight: Array, by_shared: Array, s: Structure, 
     U = np.zeros((n_pose + n_lens, n_pose + n_lens))
     gradient = np.zeros(n_pose + n_lens)
     by_camera = np.take(np.concatenate([A, r[:, None]], axis=1), s.by_camera, axis=2)
+    late = None if rolling is None else rolling.late[s.by_camera]
+    once, twice = np.zeros((s.n_cameras, 6, 7 + n_lens)), np.zeros((s.n_cameras, 6, 6))
     for camera in range(s.n_cameras):
         begin, end = s.camera_starts[camera], s.camera_starts[camera + 1]
         if begin == end:
@@ -153,6 +167,16 @@ def assemble(lin: Linearisation, weight: Array, by_shared: Array, s: Structure, 
         U[n_pose:, n_pose:] += product[6:-1, 6:-1]
         gradient[at] = product[:6, -1]
         gradient[n_pose:] += product[6:-1, -1]
+        if late is not None:
+            delayed = by_camera[:, :6, begin:end] * late[begin:end]
+            once[camera] = delayed[0] @ u.T + delayed[1] @ v.T
+            twice[camera] = delayed[0] @ delayed[0].T + delayed[1] @ delayed[1].T
+    if rolling is not None:
+        U[:n_pose, :n_pose] += spread_blocks(rolling, once[:, :, :6], twice)
+        shared = np.tensordot(rolling.by_pose.T, once[:, :, 6:], axes=1).reshape(n_pose, -1)
+        U[:n_pose, n_pose:] += shared[:, :-1]
+        U[n_pose:, :n_pose] += shared[:, :-1].T
+        gradient[:n_pose] += shared[:, -1]
 
     V, point_gradient = point_blocks(B, r, s.starts)
     cross = np.empty((6 + n_lens, 3, A.shape[2]))
@@ -165,6 +189,7 @@ def assemble(lin: Linearisation, weight: Array, by_shared: Array, s: Structure, 
         point_gradient=point_gradient,
         pose_point=cross[:6].transpose(2, 0, 1),
         lens_point=np.add.reduceat(cross[6:], s.starts, axis=2).transpose(2, 0, 1),
+        rolling=rolling,
     )
 
 
@@ -204,18 +229,28 @@ def reduce(eq: NormalEquations, s: Structure, observations: Observations, dampin
     half_gradient = np.matmul(factor, eq.point_gradient[:, :, None])[:, :, 0]
     factor_t = factor.transpose(0, 2, 1)
     for chunk in s.chunks:
-        n_rows = 6 * (chunk.last_camera - chunk.first_camera + 1)
-        n_columns = 3 * len(chunk.points)
+        first, last = chunk.first_camera, chunk.last_camera
+        if eq.rolling is not None:
+            first, last = max(first - REACH, 0), min(last + REACH, s.n_cameras - 1)
+        n_cameras, n_columns = last - first + 1, 3 * len(chunk.points)
+        n_rows = 6 * n_cameras
         E = np.zeros((n_rows + n_lens, n_columns))
-        blocks = E[:n_rows].reshape(n_rows // 6, 6, len(chunk.points), 3)
+        blocks = E[:n_rows].reshape(n_cameras, 6, len(chunk.points), 3)
         rows = chunk.observations
         local = np.matmul(eq.pose_point[rows], factor_t[observations.point[rows]])
-        blocks[observations.camera[rows] - chunk.first_camera, :, chunk.point_column] = local
+        blocks[observations.camera[rows] - first, :, chunk.point_column] = local
+        if eq.rolling is not None:
+            delayed = np.zeros_like(blocks)
+            delayed[observations.camera[rows] - first, :, chunk.point_column] = (
+                local * eq.rolling.late[rows][:, None, None]
+            )
+            D = eq.rolling.by_pose[first : last + 1, first : last + 1]
+            E[:n_rows] += (D.T @ delayed.reshape(n_cameras, -1)).reshape(n_rows, n_columns)
         if n_lens:
             lens = np.matmul(eq.lens_point[chunk.points], factor_t[chunk.points])  # (p, L, 3)
             E[n_rows:] = lens.transpose(1, 0, 2).reshape(n_lens, n_columns)
         product = blas.dsyrk(1.0, E.T, trans=1, lower=0)  # upper triangle of E E^T
-        a = slice(6 * chunk.first_camera, 6 * chunk.last_camera + 6)
+        a = slice(6 * first, 6 * last + 6)
         S[a, a] -= product[:n_rows, :n_rows]
         S[a, n_pose:] -= product[:n_rows, n_rows:]
         S[n_pose:, n_pose:] -= product[n_rows:, n_rows:]
@@ -239,7 +274,7 @@ def _inverse_lower(L: Array) -> Array:
 def point_step(eq: NormalEquations, reduced: Reduced, s: Structure, camera: NDArray[np.int64], step: Array) -> Array:
     """db (P, 3) for the step of poses and lens."""
     n_pose = 6 * s.n_cameras
-    pose_step = step[:n_pose].reshape(-1, 6)[camera]
+    pose_step = at_rows(eq.rolling, step[:n_pose].reshape(-1, 6), camera)
     coupled = np.matmul(pose_step[:, None, :], eq.pose_point)[:, 0, :]
     side = -eq.point_gradient - np.add.reduceat(coupled, s.starts, axis=0)
     if eq.lens_point.shape[1]:
@@ -260,8 +295,7 @@ def shared_side(
     y = np.matmul(reduced.V_inverse, points[:, :, None])[:, :, 0]
     coupled = np.matmul(eq.pose_point, y[point][:, :, None])[:, :, 0]
     side = -gradient
-    for k in range(6):
-        side[k : 6 * s.n_cameras : 6] += np.bincount(camera, weights=coupled[:, k], minlength=s.n_cameras)
+    side[: 6 * s.n_cameras] += by_cameras(eq.rolling, coupled, camera, s.n_cameras).ravel()
     if eq.lens_point.shape[1]:
         side[6 * s.n_cameras :] += np.einsum("plk,pk->l", eq.lens_point, y)
     return side

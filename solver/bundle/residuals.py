@@ -160,6 +160,11 @@ def _camera_points(state: State, observations: Observations) -> tuple[Array, Arr
     return q + readout * linear + readout**2 * second, R, rotated, X, linear + 2 * readout * second
 
 
+def late_rows(state: State, observations: Observations) -> Array:
+    """tau (N,) of the observations, frames."""
+    return np.asarray(state.lens[READOUT] * _late(observations))
+
+
 def _late(observations: Observations) -> Array:
     """When the row of each observation (N,) is exposed after the middle row, in readouts."""
     return observations.xy[:, 1] / observations.height - 0.5

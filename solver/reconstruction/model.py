@@ -21,6 +21,7 @@ from ..bundle.residuals import (
     camera_points,
     reprojection_errors,
 )
+from ..bundle.rolling import stencil
 from ..errors import TooFewTracks
 from ..geometry.resect import refine_points
 from ..geometry.triangulate import mean_directions, triangulate
@@ -242,7 +243,12 @@ def sub_problem(
 
 def in_full(model: Model, frame_ids: NDArray[np.int64], options: BundleOptions) -> BundleOptions:
     """`options` with what the model says of its camera: nodal or not, what is known, the zoom over the frames named."""
-    options = replace(options, nodal=model.nodal)
+    moving = model.rolling and len(frame_ids) == model.posed.sum()
+    options = replace(
+        options,
+        nodal=model.nodal,
+        stencil=stencil(model.state.R[frame_ids], model.times[frame_ids]) if moving else None,
+    )
     if not model.zooms:
         return informed(model, frame_ids, options)
     times = model.times[frame_ids]
@@ -261,14 +267,18 @@ def adjust_frames(
     frame_ids, track_ids, start, observations, _ = sub_problem(model, frames, views_needed)
     result = adjust(start, observations, in_full(model, frame_ids, options), tick)
     R, t, X, zoom = model.state.R.copy(), model.state.t.copy(), model.state.X.copy(), model.state.zoom.copy()
+    velocity = model.state.velocity.copy()
     R[frame_ids], t[frame_ids], X[track_ids] = result.state.R, result.state.t, result.state.X
+    velocity[frame_ids] = result.state.velocity
     if model.zooms:
         zoom[frame_ids] = result.state.zoom
         mask = np.zeros(len(frames), dtype=bool)
         mask[frame_ids] = True
         # frames that were not posed keep what they have
         zoom = np.where(mask | ~model.posed, zoom, filled(zoom, mask, model.times))
-    return replace(model, state=replace(model.state, R=R, t=t, X=X, lens=result.state.lens, zoom=zoom)), result
+    return replace(
+        model, state=replace(model.state, R=R, t=t, X=X, lens=result.state.lens, zoom=zoom, velocity=velocity)
+    ), result
 
 
 def turned(state: State, R0: Array) -> State:

@@ -1,7 +1,6 @@
 """The camera's velocity in each frame, for a rolling shutter: from the poses before and after.
 
-An adjustment holds the velocities; between two of them they are taken from the poses anew, which settles in two or
-three rounds.
+An adjustment of all frames moves the velocities with the poses (`bundle.rolling`); one of some frames holds them.
 """
 
 from __future__ import annotations
@@ -9,15 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from ..bundle.residuals import READOUT, Array
+from ..bundle.rolling import stencil
 from .model import Model
 
 # of the readout, in frames: a sensor is read in less than the time of a frame
 READOUT_SD = 0.5
-# a step that is this much longer than the one on the other side is a frame that was dropped
-_DROPPED = 2.5
 
 
 def with_velocity(model: Model) -> Model:
@@ -30,10 +27,7 @@ def with_velocity(model: Model) -> Model:
 
 
 def velocities(R: Array, t: Array, zoom: Array, times: Array) -> Array:
-    """Turn, change of t and rate of the zoom, all a frame, shape (n, 7), as in `State`.
-
-    They are the derivative of the polynomial through the poses two frames before to two after, or the mean of the steps
-    to the neighbours where there are fewer. Poses without a neighbour within two frames get none.
+    """Turn, change of t and rate of the zoom, all a frame, shape (n, 7), as in `State`; see `stencil`.
 
     Parameters
     ----------
@@ -43,25 +37,7 @@ def velocities(R: Array, t: Array, zoom: Array, times: Array) -> Array:
         Logarithm of the focal length.
     times : ndarray of shape (n,), frames, rising
     """
-    if len(R) < 2:
-        return np.zeros((len(R), 7))
-    gap = np.diff(times)[:, None]
-    # w with R_next = exp(w gap) R, and the part of t's change that the turn does not make
-    turn = Rotation.from_matrix(R[1:] @ R[:-1].transpose(0, 2, 1)).as_rotvec() / gap
-    step = np.concatenate([turn, np.diff(t, axis=0) / gap, np.diff(zoom)[:, None] / gap], axis=1)
-    near = gap[:, 0] <= 2
-    before, after = np.vstack([np.zeros(7), step]), np.vstack([step, np.zeros(7)])
-    known = np.stack([np.append(False, near), np.append(near, False)]).astype(np.float64)
-    speed = np.stack([np.linalg.norm(side[:, :3], axis=1) for side in (before, after)])
-    slower = np.where(known[::-1] > 0, speed[::-1], np.inf)
-    known[(speed > _DROPPED * slower) & (known > 0)] = 0.0
-    share = known / np.maximum(known.sum(axis=0), 1)
-    mean = share[0][:, None] * before + share[1][:, None] * after
-    # what shakes a hand bends within two frames: the next two steps tell by how much
-    both = (known > 0).all(axis=0)
-    inner = np.flatnonzero(both[:-2] & both[1:-1] & both[2:]) + 1
-    mean[inner] = (14 * mean[inner] - before[inner - 1] - after[inner + 1]) / 12
-    return np.asarray(mean)
+    return stencil(R, times).velocities(R, t, zoom)
 
 
 def without_readout(model: Model) -> Model:

@@ -12,6 +12,7 @@ from solver.bundle import normal_equations
 from solver.bundle.adjust import robust_weight
 from solver.bundle.normal_equations import assemble, point_step, reduce, structure
 from solver.bundle.residuals import Linearisation, Observations, linearise
+from solver.bundle.rolling import Rolling, stencil
 from tests.synthetic import make_scene
 
 Array = NDArray[np.float64]
@@ -37,12 +38,17 @@ def dense_step(
     m: int,
     free: list[int],
     damping: float,
+    rolling: Rolling | None = None,
 ) -> Array:
     """-(J^T h J + damping diag(J^T h J))^-1 J^T w r, unknowns: poses, lens, points."""
     N, L = len(observations), len(free)
     J = np.zeros((N, 2, 6 * n + L + 3 * m))
     for i, (camera, point) in enumerate(zip(observations.camera, observations.point, strict=True)):
         J[i, :, 6 * camera : 6 * camera + 6] = lin.by_pose[i]
+        if rolling is not None:
+            for other in range(n):
+                share = rolling.late[i] * rolling.by_pose[camera, other]
+                J[i, :, 6 * other : 6 * other + 6] += share * lin.by_pose[i]
         J[i, :, 6 * n : 6 * n + L] = lin.by_lens[i][:, free]
         J[i, :, 6 * n + L + 3 * point : 6 * n + L + 3 * point + 3] = lin.by_point[i]
     flat = J.reshape(2 * N, -1)
@@ -55,17 +61,22 @@ def dense_step(
 @pytest.mark.parametrize("free", [[], [0], [0, 3, 4], [0, 1, 2, 3, 4, 5]], ids=str)
 @pytest.mark.parametrize("damping", [1e-3, 0.1, 10.0])
 @pytest.mark.parametrize("near", [False, True])
-def test_step_is_that_of_the_full_system(free: list[int], damping: float, near: bool) -> None:
+@pytest.mark.parametrize("rolls", [False, True])
+def test_step_is_that_of_the_full_system(free: list[int], damping: float, near: bool, rolls: bool) -> None:
     lin, weight, observations, n, m = problem()
     assert weight.min() < 0.2  # the two curvatures differ
     s = structure(observations, n, m)
-    eq = assemble(lin, weight, lin.by_lens[:, :, list(free)], s, near)
+    rolling = None
+    if rolls:
+        around = stencil(np.tile(np.eye(3), (n, 1, 1)), np.arange(n, dtype=np.float64)).by_pose
+        rolling = Rolling(by_pose=around, late=np.random.default_rng(3).uniform(-0.5, 0.5, len(lin.residual)))
+    eq = assemble(lin, weight, lin.by_lens[:, :, list(free)], s, near, rolling)
     reduced = reduce(eq, s, observations, damping)
     S = np.triu(reduced.S) + np.triu(reduced.S, 1).T
     step = np.linalg.solve(S, reduced.side)
     points = point_step(eq, reduced, s, observations.camera, step)
     curvature = weight * np.maximum(weight, 0.5) if near else weight
-    expected = dense_step(lin, weight, curvature, observations, n, m, free, damping)
+    expected = dense_step(lin, weight, curvature, observations, n, m, free, damping, rolling)
     n_a = 6 * n + len(free)
     for found, true in ((step, expected[:n_a]), (points.ravel(), expected[n_a:])):
         assert np.abs(found - true).max() < 1e-6 * np.abs(true).max()
