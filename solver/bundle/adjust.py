@@ -266,4 +266,7 @@ def _cost(state: State, observations: Observations, options: BundleOptions) -> f
     if not np.isfinite(q[:, 2]).all():
         return float("inf")
     free = np.array(options.free_lens, dtype=np.int64)
-    return robust_cost(residuals_of(q, state, observations), options.cauchy) + options.priors.cost(state, free)
+    # a step may lead beyond all numbers: it is refused like any that does not help
+    with np.errstate(over="ignore", invalid="ignore"):
+        cost = robust_cost(residuals_of(q, state, observations), options.cauchy) + options.priors.cost(state, free)
+    return cost if np.isfinite(cost) else float("inf")
