@@ -23,6 +23,8 @@ _HINT_LEAST = 0.01
 # what comes out must change by so much, and by so many of its deviations
 _TOLD_LEAST = 0.02
 _TOLD_SIGMAS = 3.0
+# of one adjustment: where the way is longer, what was found is no neighbour of a zoom
+_MOST_ITERATIONS = 50
 
 
 def zooming_instead(found: Finished, progress: Progress) -> Finished:
@@ -46,11 +48,13 @@ def zooming_instead(found: Finished, progress: Progress) -> Finished:
     if hint.max() < _HINT_SIGMAS or np.sqrt((sd.probe_step**2).sum()) < _HINT_LEAST:
         return found
     try:
-        zooming = replace(finish(replace(model, zooms=True), progress), reasons=found.reasons)
-        if not zooming.model.posed.all():
+        zooming = replace(finish(replace(model, zooms=True), progress, _MOST_ITERATIONS), reasons=found.reasons)
+        if zooming.converged and not zooming.model.posed.all():
             # frames that one focal length could not pose
-            zooming = replace(finish(grow(zooming.model), progress), reasons=found.reasons)
+            zooming = replace(finish(grow(zooming.model), progress, _MOST_ITERATIONS), reasons=found.reasons)
     except SolverError:
+        return found
+    if not zooming.converged:
         return found
     frames, sd = zooming.deviations
     change = float(np.ptp(zooming.model.state.zoom[frames]))
