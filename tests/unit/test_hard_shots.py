@@ -38,6 +38,7 @@ LARGEST = 60
         pytest.param(531, MOVING, id="the right zoom, with the scene behind the camera"),
         pytest.param(557, MOVING, id="a zoom goes on while frames are lost"),
         pytest.param(31, MOVING, id="a crash zoom among wild observations"),
+        pytest.param(544, MOVING, id="a hand that shakes before a rolling shutter"),
         pytest.param(528, MOVING, id="a crash zoom beyond which a lens that holds poses nothing"),
     ],
 )
