@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from .conventions import DEFAULT_SENSOR_WIDTH_MM
-from .errors import DegenerateMotion, InputError, SceneCut, SolverError
+from .errors import DegenerateMotion, InputError, LensUndetermined, SceneCut, SolverError
 from .footage import Footage
 from .footage.matte import Matte, PartMatte
 from .footage.part import FootagePart
@@ -144,11 +144,16 @@ def solve_tracks(
     Raises
     ------
     SolverError, Cancelled
-        As `solve`.
+        As `solve`; LensUndetermined where the camera stands still, which tracks alone cannot tell the lens of.
     """
     options = options or SolveOptions()
     if options.frames is not None:
         shot, tracks = cropped(shot, tracks, *_extent(options, options.frames))
+    if options.earlier is None and is_static(tracks, shot.size):
+        raise LensUndetermined(
+            "The camera stands still, so that its tracks tell nothing of the lens: solve the footage itself, whose "
+            "straight lines may."
+        )
     with threadpool_limits(limits=1, user_api="blas"):
         return _solve_shot(shot, tracks, options, progress or Progress(), _Clock())
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from solver.errors import InputError, LensUndetermined
 from solver.known import Known, KnownValues
-from solver.pipeline import SolveOptions, solve
+from solver.pipeline import SolveOptions, solve, solve_tracks
 from solver.reconstruction.standstill import is_static
 from solver.types import SOLVED, STATIC, WARNINGS, Solve, Tracks
+from tests.known_scenes import shot_of
 from tests.pictures import noise_texture
 from tests.straight_lines import built_scene, camera, clutter, drawn
 from tests.synthetic import make_scene
@@ -210,6 +211,13 @@ def test_a_camera_stands_still_if_the_background_does() -> None:
     )
     both = tracks_of(np.concatenate([still_ones.xy, crowd.reshape(-1, 2)]), 20)
     assert is_static(both, SIZE)
+
+
+def test_tracks_alone_do_not_tell_the_lens_of_a_camera_that_stands_still() -> None:
+    """What walks past it would pass for parallax."""
+    shot = shot_of(make_scene("dolly", n_frames=20, rng=np.random.default_rng(46)))
+    with pytest.raises(LensUndetermined, match="stands still, so that its tracks tell nothing of the lens"):
+        solve_tracks(shot, standing(200, np.random.default_rng(46)))
 
 
 @pytest.mark.parametrize("motion", ["dolly", "orbit", "handheld", "forward", "pan"])
