@@ -213,7 +213,7 @@ class _SecondLook:
             zooming = self._sketch(0.0, nodal=False, zooms=True)
             # what is told worse than its own noise may be two scenes that move differently
             if zooming is not None and (plain_noise(zooming.model) < _TOLD_NOISE or self._is_one_scene()):
-                return _plainer(flattened(zooming), zooming)
+                return _plainer(self._holding(zooming), zooming)
         zooms = must_zoom(self.model)
         sketch = self._sketch(0.0, nodal=False, zooms=zooms)
         crashing = None
@@ -246,8 +246,16 @@ class _SecondLook:
             if not (nodal or told_to_move(self.model)):
                 zooming = _plainer(self._sketch(0.4, nodal=True, zooms=True), zooming)
             if zooming is not None:
-                sketch = _plainer(_plainer(sketch, flattened(zooming)), zooming)
+                sketch = _plainer(_plainer(sketch, self._holding(zooming)), zooming)
         return sketch
+
+    def _holding(self, zooming: Sketch) -> Sketch | None:
+        """The same camera with one focal length; None where too little fits that."""
+        try:
+            return flattened(zooming)
+        except SolverError as failure:
+            self.failures.append(failure)
+            return None
 
     def _is_one_scene(self) -> bool:
         """Whether no second part of the picture moves as a scene of its own would."""

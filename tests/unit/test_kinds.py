@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from solver.bundle import adjust as adjusting
 from solver.bundle.adjust import BundleOptions, adjust
 from solver.bundle.residuals import Observations, State
-from solver.errors import DegenerateMotion, SolverError
+from solver.errors import DegenerateMotion, SolverError, TooFewTracks
 from solver.progress import Progress
 from solver.reconstruction import choose
-from solver.reconstruction.explore import sketched
+from solver.reconstruction.explore import Sketch, sketched
 from solver.reconstruction.finish import Finished, frame_deviations
 from solver.reconstruction.moving import find_motion
 from solver.types import Tracks
@@ -148,6 +148,20 @@ def dolly_zoom(n: int, rng: np.random.Generator) -> tuple[Scene, Array]:
         scene, R=R, t=t, points=points[ids], tracks=tracks, true_xy=true_xy, outlier=np.zeros(len(track), dtype=bool)
     )
     return made, focal
+
+
+def test_a_zoom_that_no_lens_which_holds_explains_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left to adjust once its focal length is held."""
+    asked = []
+
+    def nothing_left(sketch: Sketch) -> Sketch:
+        asked.append(sketch)
+        raise TooFewTracks("too few", 0, 1)
+
+    monkeypatch.setattr(choose, "flattened", nothing_left)
+    scene, _ = dolly_zoom(40, np.random.default_rng(3))
+    found = chosen(scene)
+    assert asked and found.model.zooms
 
 
 def test_a_dolly_zoom() -> None:
