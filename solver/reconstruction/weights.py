@@ -8,6 +8,9 @@ as it is and slow errors raise. Each is drawn towards what is usual among the tr
 where all are alike, all weigh the same. They grow by n sqrt(m), not by sqrt(m) as they would if the errors within a
 track were independent and its point took nothing of them away: that halves the errors of focal lengths, and what the
 sandwich (`bundle.covariance`) makes of their deviations falls by a fifth.
+
+The common scale is that of the tracks that count: were many poor ones to set it, the residuals of the good ones would
+look like outliers.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
 from ..bundle.residuals import Array, residuals
+from ..geometry.median import weighted_median
 from .model import Model, whitening_of
 
 # tracks with at least so many degrees of freedom tell how much tracks differ, if there are so many of them
@@ -38,24 +42,28 @@ _POINT = 3
 def noise_scale(model: Model) -> float:
     """Robust ratio of the residuals to their assumed deviations (the median of |e|^2 is 2 ln 2 for unit noise)."""
     e = residuals(model.state, model.observations(model.rows(model.posed)))
-    return max(float(np.sqrt(np.median((e**2).sum(axis=1)) / (2 * np.log(2)))), 1e-3)
+    return _scale(float(np.median((e**2).sum(axis=1))))
 
 
 def reweighted(model: Model, by_track: bool = True) -> Model:
     """Weights from the tracks' covariances, the common scale, and each track's own residuals; see the header."""
-    model = _to_scale(replace(model, whitening=whitening_of(model.tracks.covariance)))
+    model = replace(model, whitening=whitening_of(model.tracks.covariance))
+    model = replace(model, whitening=model.whitening / noise_scale(model))
     if not by_track:
         return model
     rows = model.rows(model.posed)
-    growth = np.ones(len(model.placed))
     track = model.tracks.track[rows]
     starts = np.flatnonzero(np.diff(track, prepend=-1))
-    growth[track[starts]] = _growth(residuals(model.state, model.observations(rows)), starts)
-    return _to_scale(replace(model, whitening=model.whitening / growth[model.tracks.track][:, None, None]))
+    e = residuals(model.state, model.observations(rows))
+    growth = np.ones(len(model.placed))
+    growth[track[starts]] = _growth(e, starts)
+    # by 1 / growth: by its square, a few tracks would set it
+    scale = _scale(weighted_median((e**2).sum(axis=1) / growth[track] ** 2, 1 / growth[track]))
+    return replace(model, whitening=model.whitening / (scale * growth[model.tracks.track])[:, None, None])
 
 
-def _to_scale(model: Model) -> Model:
-    return replace(model, whitening=model.whitening / noise_scale(model))
+def _scale(median_square: float) -> float:
+    return max(float(np.sqrt(median_square / (2 * np.log(2)))), 1e-3)
 
 
 def _growth(e: Array, starts: NDArray[np.intp]) -> Array:

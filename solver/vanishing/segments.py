@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..geometry.median import weighted_median
 from ..lens import BrownConradyLens, LensModel
 from .edges import Edges
 
@@ -152,7 +153,7 @@ def _residual_bend(edges: Edges, xy: Array, centre: Array) -> tuple[float, float
     if len(lever) < _LEAST_BENDS:
         return 0.0, np.inf
     # curves and ends that meet others make outliers: Cauchy's weights, with the scale that the bends have
-    kappa = float(_weighted_median(bend / lever, np.abs(lever) / sd))
+    kappa = weighted_median(bend / lever, np.abs(lever) / sd)
     for _ in range(20):
         residual = (bend - kappa * lever) / sd
         scale = max(1.0, 1.4826 * float(np.median(np.abs(residual))))
@@ -162,12 +163,6 @@ def _residual_bend(edges: Edges, xy: Array, centre: Array) -> tuple[float, float
     score = weight * lever / sd * (bend - kappa * lever) / sd
     # the sandwich: curved things pull harder than their deviations say
     return kappa, float(np.sqrt(max(float((score**2).sum()), information))) / information
-
-
-def _weighted_median(values: Array, weights: Array) -> float:
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    return float(values[order[np.searchsorted(total, total[-1] / 2)]])
 
 
 def _fit(edges: Edges, xy: Array) -> _Fit:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from solver.bundle.residuals import residuals
 from solver.progress import Progress
 from solver.reconstruction import finish, weights
 from solver.reconstruction.choose import reconstruct
@@ -69,6 +70,21 @@ def test_tracks_that_do_not_differ_weigh_the_same() -> None:
     scene = make_scene("orbit", n_points=300, noise_px=NOISE_PX, longest=60, rng=np.random.default_rng(2))
     deviation = deviation_of_tracks(solved(scene))
     assert np.quantile(deviation, 0.95) < 1.15 * np.quantile(deviation, 0.05)
+
+
+def test_many_poor_tracks_do_not_make_outliers_of_the_good_ones() -> None:
+    base = make_scene("orbit", n_points=600, noise_px=NOISE_PX, longest=60, rng=np.random.default_rng(2))
+    rng = np.random.default_rng(4)
+    poor = rng.random(base.tracks.n_tracks) < 0.8
+    rows = poor[base.tracks.track]
+    off = np.where(rows[:, None], 8 * NOISE_PX * rng.standard_normal((len(rows), 2)), 0.0)
+    scene = replace(base, tracks=replace(base.tracks, xy=base.tracks.xy + off))
+    found = solved(scene).model
+    model = reweighted(found)
+    used = model.rows(model.posed)
+    squared = (residuals(model.state, model.observations(used)) ** 2).sum(axis=1)
+    assert np.median(squared[~rows[used]]) < 4
+    assert used[~rows].mean() > 0.98
 
 
 def test_weights_by_track_halve_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
