@@ -43,6 +43,8 @@ _RESIDUAL = (255, 255, 255)
 _REJECTED = (70, 60, 255)
 _HORIZON = (210, 120, 240)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_LARGE, _SMALL = 0.72, 0.55
+_LINE = 24
 
 
 def overlay_frames(solve: Solve, count: int = _TILES) -> list[int]:
@@ -217,7 +219,6 @@ def _horizon(solve: Solve, index: int) -> NDArray[np.float64]:
 
 
 def _header(solve: Solve, width: int) -> NDArray[np.uint8]:
-    band = np.full((74, width, 3), _BACKGROUND, dtype=np.uint8)
     report, path = solve.report, solve.path
     focal, full_frame = solve.focal_mm, equivalent_35mm(solve)
     first = (
@@ -232,9 +233,29 @@ def _header(solve: Solve, width: int) -> NDArray[np.uint8]:
         f"{report.status}: {int(path.solved.sum())} of {len(path.solved)} frames, {report.n_tracks} tracks,"
         f" {report.n_observations} observations.  {shutter}" + "  ".join(report.reasons)
     )
-    cv2.putText(band, _ascii(first), (_GAP + 4, 30), _FONT, 0.72, _TEXT, 1, cv2.LINE_AA)
-    cv2.putText(band, _ascii(second), (_GAP + 4, 58), _FONT, 0.55, _MUTED, 1, cv2.LINE_AA)
+    lines = _wrapped(_ascii(second), width - 2 * (_GAP + 4))
+    band = np.full((50 + _LINE * len(lines), width, 3), _BACKGROUND, dtype=np.uint8)
+    large = min(_LARGE, _SMALL * (width - 2 * (_GAP + 4)) / _text_width(_ascii(first)))
+    cv2.putText(band, _ascii(first), (_GAP + 4, 30), _FONT, large, _TEXT, 1, cv2.LINE_AA)
+    for i, line in enumerate(lines):
+        cv2.putText(band, line, (_GAP + 4, 58 + _LINE * i), _FONT, _SMALL, _MUTED, 1, cv2.LINE_AA)
     return band
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of small text that are at most so many pixels wide, words whole."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and _text_width(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _text_width(text: str) -> int:
+    return int(cv2.getTextSize(text, _FONT, _SMALL, 1)[0][0])
 
 
 def _legend(width: int, solve: Solve) -> NDArray[np.uint8]:
@@ -243,8 +264,8 @@ def _legend(width: int, solve: Solve) -> NDArray[np.uint8]:
 
     def say(text: str) -> None:
         nonlocal x
-        cv2.putText(band, text, (x, y + 6), _FONT, 0.55, _MUTED, 1, cv2.LINE_AA)
-        x += cv2.getTextSize(text, _FONT, 0.55, 1)[0][0] + 48
+        cv2.putText(band, text, (x, y + 6), _FONT, _SMALL, _MUTED, 1, cv2.LINE_AA)
+        x += _text_width(text) + 32
 
     _polyline(band, np.array([[x, y + 5.0], [x + 14, y - 2.0], [x + 30, y - 4.0]]), _TAIL)
     x += 42
@@ -252,7 +273,7 @@ def _legend(width: int, solve: Solve) -> NDArray[np.uint8]:
     _ring(band, np.array([x + 6.0, y]), _error_colour(0.0))
     x += 20
     say("solved point, reprojected, coloured by error:")
-    x -= 40
+    x -= 24
     for i in range(120):
         band[y - 7 : y + 8, x + i] = _error_colour(i / 119 * _ERROR_SCALE_PX)
     x += 130

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -59,6 +60,21 @@ def test_a_point_is_drawn_where_it_projects() -> None:
     assert len(ring) > 8
     centre = (ring.min(axis=0) + ring.max(axis=0)) / 2 + 0.5
     np.testing.assert_allclose(centre[::-1], observations.xy[i] * scale, atol=1.0)
+
+
+def test_no_words_are_cut_at_the_edge() -> None:
+    solve = make_solve(types, lens, frames=3)
+    reasons = ("A sentence that goes on for long enough to need another line of the header, and one more. " * 4,)
+    long_name = replace(solve.shot, name="A001_C012_1122XY_a_name_as_pipelines_give_them_graded_v003_denoised")
+    told = replace(
+        solve, shot=long_name, up_world=np.array([0.0, 0.0, 1.0]), report=replace(solve.report, reasons=reasons)
+    )
+    sheet, plain = overlay.draw_sheet(told, pictures(solve)), overlay.draw_sheet(solve, pictures(solve))
+    assert sheet.shape[0] > plain.shape[0] + 20
+    # header and legend
+    for words in (sheet[: 74 + sheet.shape[0] - plain.shape[0]], sheet[-44:]):
+        assert (words[:, -8:] == words[0, -1]).all()
+        assert (words[:, :-8] != words[0, -1]).any()
 
 
 def test_portrait_footage_and_few_frames_fit() -> None:
