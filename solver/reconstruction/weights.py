@@ -33,8 +33,8 @@ _TOLD_TRACKS = 30
 _MOST_FREEDOM = 1e4
 # the squared residual beyond which an observation counts as an outlier and not against its track
 _OUTLIER_SQUARED = 25.0
-# observations of a run: some errors last for a few frames, some for many
-_RUNS = (4, 12)
+# observations of a run
+_RUN = 8
 # what a point takes of its track's degrees of freedom
 _POINT = 3
 
@@ -71,21 +71,15 @@ def _growth(e: Array, starts: NDArray[np.intp]) -> Array:
     square = (e**2).sum(axis=1)
     e = e * np.sqrt(_OUTLIER_SQUARED / np.maximum(square, _OUTLIER_SQUARED))[:, None]
     length = np.diff(starts, append=len(e))
-    m = _moderated(np.add.reduceat(np.minimum(square, _OUTLIER_SQUARED), starts), 2 * length - _POINT)
-    n = np.mean([_slow(e, starts, length, count) for count in _RUNS], axis=0)
-    return np.asarray(n * np.sqrt(m))
-
-
-def _slow(e: Array, starts: NDArray[np.intp], length: NDArray[np.int64], count: int) -> Array:
-    """Mean squares (T,) of the sums of residuals over runs of about so many observations of a track, each divided by
-    the root of their number."""
-    runs = np.maximum(np.rint(length / count).astype(int), 1)
+    runs = np.maximum(np.rint(length / _RUN).astype(int), 1)
     place = np.arange(len(e)) - np.repeat(starts, length)
     first_run = np.cumsum(runs) - runs
     run = np.repeat(first_run, length) + place * np.repeat(runs, length) // np.repeat(length, length)
     in_run = np.bincount(run)
     slow = sum(np.bincount(run, weights=e[:, axis]) ** 2 for axis in range(2)) / in_run
-    return _moderated(np.add.reduceat(slow, first_run), 2 * runs - _POINT)
+    m = _moderated(np.add.reduceat(np.minimum(square, _OUTLIER_SQUARED), starts), 2 * length - _POINT)
+    n = _moderated(np.add.reduceat(slow, first_run), 2 * runs - _POINT)
+    return np.asarray(n * np.sqrt(m))
 
 
 def _moderated(total: Array, freedom: NDArray[np.int64]) -> Array:
