@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,11 @@ _LEAST_QUALITY_SHARE = 0.5
 # solved rightly 0.68, simulated ones 0.71; of seven simulated ones solved wrongly four have 0.59 and less, a film
 # without a true camera 0.33
 _LEAST_MEDIAN_QUALITY = 0.63
+# the same of the points' distance from their tracks, pixels, in a picture of up to 1000 pixels' width
+_MOST_RMS_PX = 1.0
+# of the focal length of a solve that is doubted as a whole: 24 simulated ones were off by e to the power of 0.42 (RMS),
+# many times what the adjustment takes for its deviation, which is that of a model that holds
+_DOUBTED_FOCAL_SHARE = 0.4
 # a pose is doubtful where its deviation is so many times that of most frames, and could move the picture by so much of
 # its width. It grows towards the ends of a path: in rendered shots to 3.6 times that of most frames
 _DOUBTFUL_POSE_TIMES = 4.0
@@ -107,7 +113,7 @@ def range_warnings(shot: Shot, ranges: Iterable[BadRange]) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def quality_warnings(quality: Array, solved: NDArray[np.bool_]) -> tuple[str, ...]:
+def whole_warnings(quality: Array, solved: NDArray[np.bool_], rms_px: float, width: int) -> tuple[str, ...]:
     """What to say of a shot that fits badly as a whole.
 
     Parameters
@@ -115,15 +121,27 @@ def quality_warnings(quality: Array, solved: NDArray[np.bool_]) -> tuple[str, ..
     quality : ndarray of shape (F,)
         See `SolveReport`.
     solved : ndarray of bool, shape (F,)
+    rms_px : float
+        RMS reprojection error.
+    width : int
+        Of the picture, pixels.
     """
+    reasons = []
+    if rms_px > _MOST_RMS_PX * max(1.0, width / 1000):
+        reasons.append(f"The points miss their tracks by {rms_px:.1f} px: look at the overlay for what moves.")
     median = float(np.median(quality[solved]))
-    if median >= _LEAST_MEDIAN_QUALITY:
-        return ()
-    reason = (
-        f"Only {100 * median:.0f} % of what was held out of the solve is where the camera predicts it: look at the "
-        "overlay for what moves by itself, blurs or mirrors, and mask it out."
-    )
-    return (reason,)
+    if median < _LEAST_MEDIAN_QUALITY:
+        reasons.append(
+            f"Only {100 * median:.0f} % of what was held out of the solve is where the camera predicts it: look at the "
+            "overlay for what moves by itself, blurs or mirrors, and mask it out."
+        )
+    return tuple(reasons)
+
+
+def doubted(path: CameraPath) -> CameraPath:
+    """The path of a shot that fits badly as a whole: its focal length may be that of another camera altogether."""
+    share = np.where(path.focal_px_sd > 0, _DOUBTED_FOCAL_SHARE, 0.0)
+    return replace(path, focal_px_sd=np.hypot(path.focal_px_sd, share * path.focal_px))
 
 
 def _doubtful_pose(path: CameraPath, pose_sd_px: Array, median_depth: float, width: int) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .doubts import FOCAL_DOUBTS, quality_warnings, range_warnings
+from .doubts import FOCAL_DOUBTS, range_warnings, whole_warnings
 from .errors import InputError
 from .known import Known, KnownPose, KnownValues
 from .report import path_warnings
@@ -167,9 +167,10 @@ def spliced(earlier: Solve, part: Solve, first: int, last: int) -> Solve:
 def _said(solve: Solve) -> tuple[str, ...]:
     """What is said of a solve's path, quality and bad ranges."""
     report = solve.report
+    whole = whole_warnings(report.quality, solve.path.solved, report.rms_px, solve.shot.size[0])
     return (
-        *path_warnings(solve.shot, solve.path, solve.kind == NODAL, report.rms_px),
-        *quality_warnings(report.quality, solve.path.solved),
+        *path_warnings(solve.shot, solve.path, solve.kind == NODAL, misfit=bool(whole)),
+        *whole,
         *range_warnings(solve.shot, report.bad_ranges),
     )
 

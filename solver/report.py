@@ -10,20 +10,19 @@ from numpy.typing import NDArray
 from .between import Motion, interpolated, interpolation_missed
 from .bundle.covariance import Deviations
 from .bundle.residuals import LENS_PARAMETERS, READOUT, Array
-from .doubts import bad_ranges, quality_warnings, range_warnings, uncertain_focal
+from .doubts import bad_ranges, doubted, range_warnings, uncertain_focal, whole_warnings
 from .errors import SolveDiverged
 from .footage import format_ranges
 from .lens import BrownConradyLens
 from .reconstruction.finish import Finished
 from .reconstruction.held_out import frame_trust
-from .reconstruction.knowledge import scale_known
+from .reconstruction.knowledge import focal_known, scale_known
 from .reconstruction.model import Model
 from .reconstruction.parallax import parallax_deg, shows_parallax, shows_things_near_by
 from .reconstruction.zoom import filled
 from .types import MOVING, NODAL, SOLVED, WARNINGS, CameraPath, Points, Shot, Solve, SolveReport
 
-# beyond these the solve is reported as poor, and beyond the second as none
-_WARN_RMS_PX = 1.0
+# beyond these there is no solve
 _REFUSE_FOCAL_SHARE = 0.25
 _REFUSE_RMS_PX = 4.0
 _LEAST_POSED_SHARE = 0.5
@@ -79,10 +78,13 @@ def made_solve(
     path = _path(model, frame_ids, found)
     _refuse_nonsense(model, path, report)
     bad = bad_ranges(shot, path, model.nodal, trust.quality, trust.pose_sd_px, _median_depth(model, rows, depth))
+    whole = whole_warnings(trust.quality, path.solved, report.rms_px, shot.size[0])
+    if whole and not focal_known(model.known):
+        path = doubted(path)
     reasons = (
         *finished.reasons,
-        *path_warnings(shot, path, model.nodal, report.rms_px),
-        *quality_warnings(trust.quality, path.solved),
+        *path_warnings(shot, path, model.nodal, misfit=bool(whole)),
+        *whole,
         *range_warnings(shot, bad),
     )
     if not finished.converged:
@@ -187,7 +189,7 @@ def _refuse_nonsense(model: Model, path: CameraPath, report: SolveReport) -> Non
         )
 
 
-def path_warnings(shot: Shot, path: CameraPath, nodal: bool, rms_px: float) -> tuple[str, ...]:
+def path_warnings(shot: Shot, path: CameraPath, nodal: bool, misfit: bool) -> tuple[str, ...]:
     """What to say of a camera path, one sentence each.
 
     Parameters
@@ -196,8 +198,8 @@ def path_warnings(shot: Shot, path: CameraPath, nodal: bool, rms_px: float) -> t
     path : CameraPath
     nodal : bool
         Whether the camera only turns.
-    rms_px : float
-        RMS reprojection error.
+    misfit : bool
+        Whether the shot fits badly as a whole.
     """
     reasons = []
     if len(shot.missing_frames):
@@ -217,9 +219,8 @@ def path_warnings(shot: Shot, path: CameraPath, nodal: bool, rms_px: float) -> t
         zooms = np.ptp(path.focal_px) > 0
         what = "zoom and movement cannot be told apart" if zooms else "the shot has little parallax"
         what = "the camera turns little" if nodal else what
+        what = "no camera was found that fits all that is seen" if misfit else what
         reasons.append(f"The focal length is uncertain by {100 * worst:.0f} %{where}: {what}.")
-    if rms_px > _WARN_RMS_PX * max(1.0, shot.size[0] / 1000):
-        reasons.append(f"The points miss their tracks by {rms_px:.1f} px: look at the overlay for what moves.")
     return tuple(reasons)
 
 

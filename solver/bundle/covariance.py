@@ -4,7 +4,8 @@ The inverse of the reduced matrix S is the covariance of poses and lens when all
 Triggs et al. 2000, section 2.1). Those of one track are not: a patch that is placed a little wrong stays so. The
 sandwich S^-1 (sum_p s_p s_p^T) S^-1, with s_p track p's part of the reduced gradient, allows any correlation within
 a track (White, Maximum likelihood estimation of misspecified models, 1982; Liang and Zeger 1986). The larger of the
-two variances is reported.
+two variances is reported. What is reported in the end judges tracks that decide much by the others, and allows for how
+few of them there may be (`leverage`).
 
 Nor are those of one frame where the model lacks something that all of it shows: how the camera moved while a rolling
 shutter read it, or a focus that breathes. Where asked for, what the sandwich of the frames' parts of the gradient has
@@ -27,6 +28,7 @@ from scipy.sparse import csr_array, eye_array, kron
 
 from ..geometry.rotation import cross_matrix
 from .adjust import BundleOptions, hold_gauge, robust_weight
+from .leverage import Leverage, jackknifed, widening
 from .normal_equations import NormalEquations, assemble, reduce, structure
 from .residuals import FOCAL, LENS_PARAMETERS, Array, Linearisation, Observations, State, linearise
 from .rolling import at_rows
@@ -133,9 +135,12 @@ class _Told:
     def covariance(self, by_frame: bool = True) -> Array:
         """S^-1 with its variances raised to the sandwich's where those are larger, and by what frames share."""
         usual = np.maximum(np.diag(self.inverse), 1e-300)
-        variance = np.maximum((self.by_track**2).sum(axis=1), usual)
-        if by_frame:
-            variance = variance + np.maximum((self.by_frame**2).sum(axis=1) - usual, 0.0)
+        sandwich = (self.by_track**2).sum(axis=1)
+        if not (by_frame and self.by_frame.size):
+            variance = np.maximum(sandwich, usual)
+        else:
+            variance = np.maximum(sandwich * widening(self.by_track) ** 2, usual)
+            variance += np.maximum((self.by_frame**2).sum(axis=1) - usual, 0.0)
         factor = np.sqrt(variance / usual)
         return np.asarray(self.inverse * factor[:, None] * factor[None, :])
 
@@ -159,7 +164,8 @@ def deviations(
     considered : sequence of int
         Those of `options.free_lens` that were held, and about which to ask.
     by_frame : bool
-        Whether the errors of a frame may have to do with each other as those of a track may.
+        Whether the errors of a frame may have to do with each other as those of a track may, and tracks are judged by
+        the others: for what is reported.
     """
     n = len(state.R)
     free = np.array(options.free_lens, dtype=np.int64)
@@ -182,9 +188,12 @@ def deviations(
     inverse = _inverse(S)
     inverse -= G @ (G.T @ inverse @ G) @ G.T
     parts = (lin, weight, by_shared, eq, reduced.V_inverse, observations)
+    scores = _scores(*parts)
+    if by_frame:
+        scores = jackknifed(scores, inverse, Leverage(*parts))
     told = _Told(
         inverse=inverse,
-        by_track=inverse @ _scores(*parts).T,
+        by_track=inverse @ scores.T,
         by_frame=inverse @ _frame_scores(*parts).T if by_frame else np.zeros((len(inverse), 0)),
         step=inverse @ reduced.side,
     )

@@ -17,8 +17,9 @@ from solver.doubts import (
     UNCERTAIN_TURN,
     UNPOSED,
     bad_ranges,
-    quality_warnings,
+    doubted,
     range_warnings,
+    whole_warnings,
 )
 from solver.ranges import frames_around
 from solver.types import WARNINGS, BadRange, CameraPath, Shot
@@ -150,10 +151,23 @@ def test_a_sentence_for_each_kind_of_doubt(shot: Shot) -> None:
 def test_a_shot_that_fits_badly_everywhere_says_so() -> None:
     solved = np.arange(N) < 20
     quality = np.where(solved, 0.4, 0.0)
-    (said,) = quality_warnings(quality, solved)
+    (said,) = whole_warnings(quality, solved, 0.5, 640)
     assert said.startswith("Only 40 % of what was held out")
     # frames without a pose are spoken of elsewhere
-    assert quality_warnings(np.where(solved, 0.8, 0.0), solved) == ()
+    good = np.where(solved, 0.8, 0.0)
+    assert whole_warnings(good, solved, 0.5, 640) == ()
+    (said,) = whole_warnings(good, solved, 1.2, 640)
+    assert said.startswith("The points miss their tracks by 1.2 px")
+    # of a larger picture more
+    assert whole_warnings(good, solved, 1.2, 1920) == ()
+
+
+def test_a_solve_that_fits_badly_is_sure_of_no_focal_length() -> None:
+    path = replace(a_path(), focal_px_sd=np.where(np.arange(N) < 20, 5.0, 0.0))
+    less = doubted(path)
+    assert (less.focal_px_sd[:20] > 0.3 * path.focal_px[:20]).all()
+    # what is locked stays known
+    assert (less.focal_px_sd[20:] == 0).all()
 
 
 # In whole solves
