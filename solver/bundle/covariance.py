@@ -28,7 +28,7 @@ from scipy.sparse import csr_array, eye_array, kron
 
 from ..geometry.rotation import cross_matrix
 from .adjust import BundleOptions, hold_gauge, robust_weight
-from .leverage import Leverage, jackknifed, widening
+from .leverage import Leverage, judge_by_others, widening
 from .normal_equations import NormalEquations, assemble, reduce, structure
 from .residuals import FOCAL, LENS_PARAMETERS, Array, Linearisation, Observations, State, linearise
 from .rolling import at_rows
@@ -190,7 +190,7 @@ def deviations(
     parts = (lin, weight, by_shared, eq, reduced.V_inverse, observations)
     scores = _scores(*parts)
     if by_frame:
-        scores = jackknifed(scores, inverse, Leverage(*parts))
+        judge_by_others(scores, inverse, Leverage(*parts))
     told = _Told(
         inverse=inverse,
         by_track=inverse @ scores.T,

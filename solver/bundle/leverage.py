@@ -105,12 +105,10 @@ class Leverage:
         return J, (self.lin.by_point[rows] * root).reshape(k, 3), self.residual[rows].ravel()
 
 
-def jackknifed(scores: Array, inverse: Array, leverage: Leverage) -> Array:
-    """The tracks' scores s_p (P, 6 C + L), those of tracks that decide much judged by the others; see the header."""
-    out = scores.copy()
+def judge_by_others(scores: Array, inverse: Array, leverage: Leverage) -> None:
+    """Replace the scores s_p (P, 6 C + L) of the tracks that decide much; see the header."""
     for track in np.flatnonzero(leverage.parts(inverse) > _LEAST_PART):
-        out[track] = leverage.without(int(track), inverse)
-    return out
+        scores[track] = leverage.without(int(track), inverse)
 
 
 def widening(by_track: Array) -> Array:
