@@ -86,8 +86,7 @@ def test_only_tracks_that_decide_much_are_looked_at() -> None:
     assert asked.parts(inverse)[changed].min() > asked.parts(inverse)[~changed].max()
 
 
-def test_a_wrong_track_that_decides_much_is_seen() -> None:
-    """Few points, one of them far nearer than the others and wrong in a way that the lens can make up for."""
+def test_deviations_hold_where_few_drifting_tracks_decide() -> None:
     rng = np.random.default_rng(6)
     z = []
     for by_frame in (False, True):
