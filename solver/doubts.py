@@ -138,10 +138,13 @@ def whole_warnings(quality: Array, solved: NDArray[np.bool_], rms_px: float, wid
     return tuple(reasons)
 
 
-def doubted(path: CameraPath) -> CameraPath:
-    """The path of a shot that fits badly as a whole: its focal length may be that of another camera altogether."""
+def doubted(path: CameraPath, lens_sd: dict[str, float]) -> tuple[CameraPath, dict[str, float]]:
+    """Path and lens deviations of a shot that fits badly: its focal length may be that of another camera altogether."""
     share = np.where(path.focal_px_sd > 0, _DOUBTED_FOCAL_SHARE, 0.0)
-    return replace(path, focal_px_sd=np.hypot(path.focal_px_sd, share * path.focal_px))
+    if "focal_px" in lens_sd:
+        least = _DOUBTED_FOCAL_SHARE * float(np.median(path.focal_px))
+        lens_sd = lens_sd | {"focal_px": float(np.hypot(lens_sd["focal_px"], least))}
+    return replace(path, focal_px_sd=np.hypot(path.focal_px_sd, share * path.focal_px)), lens_sd
 
 
 def _doubtful_pose(path: CameraPath, pose_sd_px: Array, median_depth: float, width: int) -> NDArray[np.bool_]:

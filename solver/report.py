@@ -80,7 +80,8 @@ def made_solve(
     bad = bad_ranges(shot, path, model.nodal, trust.quality, trust.pose_sd_px, _median_depth(model, rows, depth))
     whole = whole_warnings(trust.quality, path.solved, report.rms_px, shot.size[0])
     if whole and not focal_known(model.known):
-        path = doubted(path)
+        path, lens_sd = doubted(path, report.lens_sd)
+        report = replace(report, lens_sd=lens_sd)
     reasons = (
         *finished.reasons,
         *path_warnings(shot, path, model.nodal, misfit=bool(whole)),

@@ -164,7 +164,10 @@ def test_a_shot_that_fits_badly_everywhere_says_so() -> None:
 
 def test_a_solve_that_fits_badly_is_sure_of_no_focal_length() -> None:
     path = replace(a_path(), focal_px_sd=np.where(np.arange(N) < 20, 5.0, 0.0))
-    less = doubted(path)
+    less, lens_sd = doubted(path, {"focal_px": 5.0, "k1": 0.001})
+    # what other shots take for this lens is no surer than the path
+    assert lens_sd["focal_px"] > 300 and lens_sd["k1"] == 0.001
+    assert doubted(path, {"k1": 0.001})[1] == {"k1": 0.001}
     assert (less.focal_px_sd[:20] > 0.3 * path.focal_px[:20]).all()
     # what is locked stays known
     assert (less.focal_px_sd[20:] == 0).all()
